@@ -1,0 +1,311 @@
+"""Keyset pages: cursors, the condition that continues a page, and :class:`Page` itself.
+
+A cursor is the place of one edge in its order (time and key), so a page costs the same however
+deep it lies, and edges made meanwhile shift nothing. It is readable by anyone and grants nothing;
+a forged one can only ask for another place in a list that its reader may see anyway.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.functions import FunctionElement
+
+from .errors import ConfigurationError, InvalidCursorError, WrongTypeError
+from .keys import python_type
+from .types import has_zone, is_utc
+
+__all__ = [
+    "Form",
+    "Order",
+    "Page",
+    "can_be_a_place",
+    "form_for",
+    "loads_by_join",
+    "page_size",
+    "whole_number",
+]
+
+T = TypeVar("T")
+
+# Makes a condition of columns, values for them, and whether what lies above them is meant.
+Form: TypeAlias = Callable[[Sequence[Any], Sequence[Any], bool], "sa.ColumnElement[bool]"]
+
+PER_PAGE = 20
+# A page reads one row more, and a larger LIMIT would be an error of the database.
+_LARGEST_PAGE = 2**31 - 2
+_LONGEST_CURSOR = 2000
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+# For each type that may stand in a cursor: its mark there, and the way to text and back.
+_CODECS: dict[type[Any], tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
+    datetime: (
+        "t",
+        lambda moment: str((moment - _EPOCH) // _MICROSECOND),
+        lambda text: _EPOCH + int(text) * _MICROSECOND,
+    ),
+    int: ("i", str, int),
+    str: ("s", str, str),
+    UUID: ("u", str, UUID),
+}
+_DECODERS = {mark: decode for mark, _, decode in _CODECS.values()}
+# A time without a zone, which only columns of the host's have.
+_NAIVE_MARK = "n"
+_DECODERS[_NAIVE_MARK] = lambda text: _NAIVE_EPOCH + int(text) * _MICROSECOND
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a collection, newest edge first. Iterating it gives the items.
+
+    :param items: the objects.
+    :param edges: the edge rows beside them, in the same order; none beside the posts of a feed.
+    :param next: cursor for `page(after=...)`, None where nothing older follows.
+    :param previous: cursor for `page(before=...)`, None on a first page.
+    """
+
+    items: list[T]
+    edges: list[Any] = field(repr=False)
+    next: str | None
+    previous: str | None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class _Padded(FunctionElement[Any]):
+    """A time that SQLite has as text, and its own CURRENT_TIMESTAMP without a fraction.
+
+    Compared with a text that has one, it would come before the moment that it is.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: Any) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(_Padded)
+def _plain(element: _Padded, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(_Padded, "sqlite")
+def _padded(element: _Padded, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)} || '.000000', 1, 26)"
+
+
+class Order:
+    """The order in which edges are paged: some columns, all descending, the last one unique.
+
+    Databases differ in where NULL comes; here it is as old as a time can be.
+
+    :param nullable: keys of columns in which there may be NULL.
+    :param written_by_sql: keys of columns with times that the database itself may write.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Any],
+        nullable: Collection[str] = (),
+        written_by_sql: Collection[str] = (),
+    ) -> None:
+        self.columns = tuple(columns)
+        self._written_by_sql = written_by_sql
+        self._oldest = {
+            column.key: _EPOCH if has_zone(column.type) else _NAIVE_EPOCH
+            for column in columns
+            if column.key in nullable
+        }
+
+    def clauses(self, source: Any, *, newest_first: bool = True) -> list[Any]:
+        """Return the ORDER BY of the columns as they are found in `source` (a table's `c`)."""
+        columns = [self._found_in(source, column) for column in self.columns]
+        return [column.desc() if newest_first else column.asc() for column in columns]
+
+    def _found_in(self, source: Any, column: Any) -> Any:
+        found, oldest = source[column.key], self._oldest.get(column.key)
+        if column.key in self._written_by_sql:
+            found = _Padded(found)
+        return found if oldest is None else sa.func.coalesce(found, sa.literal(oldest, column.type))
+
+    def beyond(
+        self, values: Sequence[Any], form: Form, *, newer: bool, source: Any = None
+    ) -> sa.ColumnElement[bool]:
+        """Return the condition for edges older (or newer) than the place `values`.
+
+        :param form: how to say it, see :func:`form_for`.
+        :param source: where to find the columns by key (a table's `c`), if not in their own table.
+        """
+        bound = [
+            value if isinstance(value, sa.ColumnElement) else sa.literal(value, column.type)
+            for column, value in zip(self.columns, values, strict=True)
+        ]
+        own = {column.key: column for column in self.columns}
+        columns = [self._found_in(source or own, column) for column in self.columns]
+        return form(columns, bound, newer)
+
+    def cut(
+        self, rows: Sequence[Any], after: str | None, before: str | None, per_page: int
+    ) -> Page[Any]:
+        """Make a page of rows that begin with the object and end with the edge and its place.
+
+        :param rows: in reading direction, and one more than fit, if there are so many.
+        """
+        more, newer = len(rows) > per_page, before is not None
+        rows = rows[:per_page][:: -1 if newer else 1]
+        has_older = bool(rows) and (newer or more)
+        has_newer = bool(rows) and (more if newer else after is not None)
+        # Who is hidden from this session, by a loader criterion say, takes part in the cut alone:
+        # the page is shorter then, and the next one begins where it should.
+        shown = [row for row in rows if row[0] is not None]
+        return Page(
+            items=[row[0] for row in shown],
+            edges=[row[-1 - len(self.columns)] for row in shown],
+            next=self._place_of(rows[-1]) if has_older else None,
+            previous=self._place_of(rows[0]) if has_newer else None,
+        )
+
+    def _place_of(self, row: Sequence[Any]) -> str:
+        # It is the row's own: an edge that the session holds may be out of date.
+        return self.place(tuple(row[-len(self.columns) :]))
+
+    def place(self, edge: Sequence[Any]) -> str:
+        """Return the cursor of an edge, given the values of the order's columns."""
+        values = zip(self.columns, edge, strict=True)
+        items = [self._oldest.get(column.key) if v is None else v for column, v in values]
+        text = _to_json([_encoded(item) for item in items])
+        return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+    def values(self, cursor: str) -> list[Any]:
+        """Return the values in a cursor.
+
+        :raises InvalidCursorError: the cursor was not made by :meth:`place` for this order.
+        """
+        try:
+            return self._decoded(cursor)
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+            raise InvalidCursorError(
+                "this page cursor is not valid; start again from the first page"
+            ) from error
+
+    def _decoded(self, cursor: Any) -> list[Any]:
+        if not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR:
+            raise ValueError("no text, or too long")
+        items = json.loads(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        values = []
+        for column, item in zip(self.columns, items, strict=True):
+            value = _DECODERS[item[0]](item[1:])
+            if not isinstance(value, python_type(column) or object):
+                raise TypeError("not a place in this order")
+            if isinstance(value, datetime) and value.tzinfo is None and is_utc(column.type):
+                raise TypeError("no moment in time")
+            if isinstance(value, str) and "\0" in value.encode().decode():
+                raise ValueError("no database stores this character in a key")
+            values.append(value)
+        if self.place(values) != cursor:
+            raise ValueError("not in the form that we write")
+        return values
+
+
+def can_be_a_place(kind: type[Any]) -> bool:
+    """Tell whether values of a type may stand in a cursor."""
+    return any(issubclass(kind, known) for known in _CODECS)
+
+
+def loads_by_join(*mappers: Mapper[Any]) -> bool:
+    """Tell whether a model loads others by a join, which may give an object several rows."""
+    kinds = [kind for mapper in mappers for kind in mapper.self_and_descendants]
+    return any(loaded.lazy in ("joined", False) for kind in kinds for loaded in kind.relationships)
+
+
+def form_for(dialect: sa.Dialect) -> Form:
+    """Return the form of "beyond this place" that a database answers from its index.
+
+    They all mean the same. A form that a database does not see through makes it read all edges on
+    the other side of the place, however few are on the page.
+    """
+    return _FORMS.get(dialect.name, _nested)
+
+
+def _nested(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
+    """Return `a <= :a AND (a < :a OR b < :b)`.
+
+    Bounded on all databases that were measured, but for edges of one and the same time: of these
+    it reads all on the other side.
+    """
+    column, value = columns[0], values[0]
+    strict = column > value if newer else column < value
+    if len(columns) == 1:
+        return strict
+    rest = _nested(columns[1:], values[1:], newer)
+    return sa.and_(column >= value if newer else column <= value, sa.or_(strict, rest))
+
+
+def _row(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
+    """Return `(a, b) < (:a, :b)`; MariaDB reads everything for it."""
+    edge, place = sa.tuple_(*columns), sa.tuple_(*values)
+    return edge > place if newer else edge < place
+
+
+def _ranges(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
+    """Return `a < :a OR a = :a AND b < :b`; PostgreSQL and SQLite read everything for it."""
+    column, value = columns[0], values[0]
+    strict = column > value if newer else column < value
+    if len(columns) == 1:
+        return strict
+    return sa.or_(strict, sa.and_(column == value, _ranges(columns[1:], values[1:], newer)))
+
+
+_FORMS: dict[str, Form] = {
+    "sqlite": _row,
+    "postgresql": _row,
+    "mysql": _ranges,
+    "mariadb": _ranges,
+}
+
+
+def _encoded(value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return _NAIVE_MARK + str((value - _NAIVE_EPOCH) // _MICROSECOND)
+    for kind, (mark, encode, _) in _CODECS.items():
+        if isinstance(value, kind):
+            return mark + encode(value)
+    raise ConfigurationError(
+        f"{value!r} of type {type(value).__name__} cannot stand in a page cursor; "
+        "use paginate() for this collection"
+    )
+
+
+def page_size(per_page: int | None, after: str | None, before: str | None) -> int:
+    """Check the arguments of a page together; return its size."""
+    if after is not None and before is not None:
+        # Both come from an address, as a rule, so whoever sent them made the mistake.
+        raise InvalidCursorError("give after= or before=, not both: a page lies on one side")
+    size = PER_PAGE if per_page is None else per_page
+    return whole_number("per_page", size, least=1)
+
+
+def whole_number(name: str, value: Any, *, least: int) -> int:
+    """Check a number of rows that a caller asks for; return it."""
+    if not isinstance(value, int):
+        raise WrongTypeError(f"{name} must be an int, got {value!r}; give int(...) of a text")
+    if not least <= value <= _LARGEST_PAGE:
+        raise ValueError(f"{name} must be from {least} to {_LARGEST_PAGE}, got {value}")
+    return value
