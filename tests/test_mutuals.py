@@ -1,0 +1,45 @@
+"""Edges in both directions: a query like any other, whose SQL is made once."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from flask_follows.mutuals import Mutuals
+
+
+@pytest.fixture
+def friends(users):
+    """One who follows three and is followed by them, and these, in the order of their keys."""
+    first, *others = users(4)
+    first.followed.add(*others)
+    first.followers.add(*others)
+    return first, *others
+
+
+def test_mutuals_may_be_narrowed(follows, friends, session, User):
+    """The query takes criteria, fields, order and pages like any of the objects' own."""
+    first, *others = friends
+    for reverse in False, True:
+        mutuals = Mutuals(follows.follow_relation.end(reverse))
+        query = mutuals.query(session(), first.id)
+        assert query.all() == others[::-1]
+        assert query.filter_by(username="u2").all() == [others[1]]
+        assert query.order_by(None).order_by(User.id).limit(2).all() == others[:2]
+        assert (query.count(), query.paginate(per_page=2).total) == (3, 3)
+        assert mutuals.query(session(), 2**70).all() == []
+
+
+def test_mutuals_within_mutuals(friends, session, User):
+    """Queries of several users' mutuals may stand in one statement, each for itself."""
+    first, second, third, last = friends
+    second.followed.add(third)
+    third.followed.add(second)
+    keys = second.mutuals.order_by(None).with_entities(User.id)
+    assert first.mutuals.filter(User.id.in_(keys)).all() == [third]
+    assert first.mutuals.filter(User.id.not_in(keys)).all() == [last, second]
+    either = sa.union(
+        *(query.order_by(None).statement for query in (first.mutuals, second.mutuals))
+    )
+    found = session.scalars(sa.select(User).from_statement(either.order_by(User.id)))
+    assert found.all() == [first, second, third, last]
