@@ -1,0 +1,1 @@
+"""Applications that use Flask-Follows, to run and to copy from."""
