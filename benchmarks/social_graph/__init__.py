@@ -1,0 +1,1 @@
+"""The same social graph in several hands; `benchmarks/graph.py` measures them side by side."""
