@@ -33,9 +33,21 @@ def settle(engine: sa.Engine, tables: Iterable[sa.Table]) -> None:
     statements = {"postgresql": "VACUUM (ANALYZE) {}", "sqlite": "ANALYZE {}"}
     statement = statements.get(engine.dialect.name, "ANALYZE TABLE {}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name == "postgresql":
+            _reach_the_disk(connection)
         for table in tables:
             name = engine.dialect.identifier_preparer.format_table(table)
             connection.exec_driver_sql(statement.format(name)).close()
+
+
+def _reach_the_disk(connection: sa.Connection) -> None:
+    """Wait for all commits to be on disk: VACUUM marks no page with later ones as all-visible.
+
+    The test databases commit asynchronously (see `databases.py`); a commit that waits takes all
+    before it along.
+    """
+    connection.exec_driver_sql("SET synchronous_commit = on")
+    connection.exec_driver_sql("SELECT pg_current_xact_id()")
 
 
 def plan(connection: sa.Connection, sent: Sent) -> str:
