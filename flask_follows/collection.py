@@ -273,7 +273,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
         """
         size, near = page_size(per_page, after, before), self._near()
         if near is None:
-            return Page([], [], None, None)
+            return Page([])
         return self.end.page(self._session(), near, after, before, size)
 
     # How they are done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -124,6 +124,27 @@ class EdgeTable:
         default: Any = self.time.default
         is_sql = default is not None and default.is_clause_element
         return is_sql or self.time.server_default is not None
+
+    @cached_property
+    def identity(self) -> tuple[sa.Column[Any], ...]:
+        """The columns that tell one row from all others."""
+        return tuple(self.table.primary_key) or (self.source, self.target)
+
+    def objects(self, session: Session, rows: Sequence[Any]) -> list[Any]:
+        """Return the edge objects of some rows, None for one that is gone. One statement.
+
+        :param rows: they end with the columns of :attr:`identity`.
+        """
+        if not rows:
+            return []
+        identities = [tuple(row[-len(self.identity) :]) for row in rows]
+        bind = {"mapper": self.mapper}
+        refuse_in_stream(session, **bind)
+        one_of = sa.tuple_(*self.identity).in_(identities)
+        edges = session.scalars(sa.select(self.model).where(one_of), bind_arguments=bind).unique()
+        names = [self.attribute_name(column) for column in self.identity]
+        found = {tuple(getattr(edge, name) for name in names): edge for edge in edges}
+        return [found.get(identity) for identity in identities]
 
     def pair(self, edge: Any) -> tuple[Any, Any]:
         """Return the keys of an edge object, source first."""

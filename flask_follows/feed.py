@@ -126,14 +126,14 @@ class Feed:
         size, places = page_size(per_page, after, None), self.prepared.places
         values = places.values(after, self.dialect)
         if self.near is None:
-            return Page([], [], None, None)
+            return Page([])
         parameters = {"near": self.near, "limit": size + 1}
         parameters |= dict(zip(places.columns, values or (), strict=False))
         form = None if values is None else form_for(self.dialect)
         rows = _WAYS.get(self.dialect.name, _joined)(self, form, parameters)
-        page = places.order.cut(rows, after, None, size)
+        page = places.order.cut(rows, after, None, size, self.dialect)
         # The way back is not offered: what is new in a feed is found by its first page.
-        return Page(page.items, [], page.next, None)
+        return Page(page.items, page.next)
 
     def run(self, name: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> list[Row]:
         """Run a statement that gives posts; return its rows."""

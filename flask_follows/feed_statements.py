@@ -129,7 +129,7 @@ class FeedStatements:
         """
         cut, names = newest.subquery("cut"), self.posts.names
         is_it = sa.and_(*(attribute == cut.c[names[attribute]] for attribute in self.posts.keys))
-        model, places = self.posts.model, (cut.c[name] for name in self.places.columns)
+        model, places = self.posts.model, self.places.order.as_sent(cut.c)
         whole: Any = sa.select(model, *places).order_by(*self.places.order.clauses(cut.c))
         if of_union:
             return whole.join_from(model, cut, is_it)

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -47,6 +48,7 @@ _LONGEST_CURSOR = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_AS_SENT = sa.types.NullType()
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # For each type that may stand in a cursor: its mark there, and the way to text and back.
@@ -71,15 +73,24 @@ class Page(Generic[T]):
     """One page of a collection, newest edge first. Iterating it gives the items.
 
     :param items: the objects.
-    :param edges: the edge rows beside them, in the same order; none beside the posts of a feed.
     :param next: cursor for `page(after=...)`, None where nothing older follows.
     :param previous: cursor for `page(before=...)`, None on a first page.
+    :param read_edges: reads what :attr:`edges` is.
     """
 
     items: list[T]
-    edges: list[Any] = field(repr=False)
-    next: str | None
-    previous: str | None
+    next: str | None = None
+    previous: str | None = None
+    read_edges: Callable[[], list[Any]] = field(default=list, repr=False, compare=False)
+
+    @cached_property
+    def edges(self) -> list[Any]:
+        """The edge objects beside the items, in the same order; none beside the posts of a feed.
+
+        Read when first asked for, in one statement more. None in the place of an edge that another
+        transaction has removed meanwhile.
+        """
+        return self.read_edges()
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -127,6 +138,7 @@ class Order:
         written_by_sql: Collection[str] = (),
     ) -> None:
         self.columns = tuple(columns)
+        self._receivers = lru_cache(maxsize=8)(self._find_receivers)
         self._written_by_sql = written_by_sql
         self._oldest = {
             column.key: _EPOCH if has_zone(column.type) else _NAIVE_EPOCH
@@ -162,11 +174,18 @@ class Order:
         return form(columns, bound, newer)
 
     def cut(
-        self, rows: Sequence[Any], after: str | None, before: str | None, per_page: int
+        self,
+        rows: Sequence[Any],
+        after: str | None,
+        before: str | None,
+        per_page: int,
+        dialect: sa.Dialect,
+        read_edges: Callable[[list[Any]], list[Any]] = list,
     ) -> Page[Any]:
-        """Make a page of rows that begin with the object and end with the edge and its place.
+        """Make a page of rows that begin with the object and end with its place, as sent.
 
         :param rows: in reading direction, and one more than fit, if there are so many.
+        :param read_edges: given the rows without their places, returns the edges.
         """
         more, newer = len(rows) > per_page, before is not None
         rows = rows[:per_page][:: -1 if newer else 1]
@@ -175,16 +194,30 @@ class Order:
         # Who is hidden from this session, by a loader criterion say, takes part in the cut alone:
         # the page is shorter then, and the next one begins where it should.
         shown = [row for row in rows if row[0] is not None]
+        size = len(self.columns)
         return Page(
             items=[row[0] for row in shown],
-            edges=[row[-1 - len(self.columns)] for row in shown],
-            next=self._place_of(rows[-1]) if has_older else None,
-            previous=self._place_of(rows[0]) if has_newer else None,
+            next=self._place_of(rows[-1], dialect) if has_older else None,
+            previous=self._place_of(rows[0], dialect) if has_newer else None,
+            read_edges=lambda: read_edges([row[:-size] for row in shown]),
         )
 
-    def _place_of(self, row: Sequence[Any]) -> str:
-        # It is the row's own: an edge that the session holds may be out of date.
-        return self.place(tuple(row[-len(self.columns) :]))
+    def as_sent(self, source: Any) -> list[Any]:
+        """Return the columns as they are found in `source`, with values as the driver sends them.
+
+        Of most rows nobody asks for the place, and to make a time of what was sent takes long.
+        """
+        sent = (sa.type_coerce(source[column.key], _AS_SENT) for column in self.columns)
+        return [value.label(f"place{number}") for number, value in enumerate(sent)]
+
+    def _place_of(self, row: Sequence[Any], dialect: sa.Dialect) -> str:
+        sent = zip(self._receivers(dialect), row[-len(self.columns) :], strict=True)
+        return self.place([value if receive is None else receive(value) for receive, value in sent])
+
+    def _find_receivers(self, dialect: sa.Dialect) -> list[Any]:
+        """Return what makes a column's value of what a driver sends, None where that is it."""
+        kinds = (column.type.dialect_impl(dialect) for column in self.columns)
+        return [kind.result_processor(dialect, None) for kind in kinds]
 
     def place(self, edge: Sequence[Any]) -> str:
         """Return the cursor of an edge, given the values of the order's columns."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Query, Session, aliased
+from sqlalchemy.orm import Query, Session
 
 from .clauses import as_read, is_parameter, is_whole, shared
 from .edges import EdgeTable
@@ -62,12 +62,6 @@ class End:
         rows = [self._rows(half) for half in self.halves]
         view = sa.union_all(*rows).alias(f"{self.edges.table.name}_both_ways")
         return shared(view)
-
-    @cached_property
-    def entity(self) -> Any:
-        """The edge's class, as it is read from the view."""
-        is_table = self.view is self.edges.table
-        return self.edges.model if is_table else aliased(self.edges.model, self.view)
 
     @property
     def near_column(self) -> Any:
@@ -208,19 +202,18 @@ class End:
         :raises ValueError: the collection has an order of its own.
         """
         self.refuse_pages(is_ordered=False)
-        values, form = None, None
-        if after is not None or before is not None:  # else it need not be asked which database
-            dialect = session.get_bind(mapper=self.edges.mapper).dialect
-            values = self.place(after if before is None else before, dialect)
-            form = form_for(dialect)
-        statement = self._page(newer=before is not None, form=form)
+        bind = {"mapper": self.edges.mapper}
+        dialect = session.get_bind(**bind).dialect
+        values = self.place(after if before is None else before, dialect)
+        form = None if values is None else form_for(dialect)
+        statement = self._page(before is not None, form)
         parameters = {"near": near, "limit": per_page + 1}
         parameters |= {f"place{number}": value for number, value in enumerate(values or ())}
-        bind = {"mapper": self.edges.mapper}
         refuse_in_stream(session, **bind)
         rows: Any = session.execute(statement, parameters, bind_arguments=bind)
         rows = rows.unique() if self._repeats else rows
-        return self.order.cut(rows.all(), after, before, per_page)
+        read_edges = partial(self.edges.objects, session)
+        return self.order.cut(rows.all(), after, before, per_page, dialect, read_edges)
 
     def refuse_pages(self, is_ordered: bool) -> None:
         """Refuse to page in another order than that of the edges.
@@ -244,7 +237,7 @@ class End:
 
     @cached_property
     def _repeats(self) -> bool:
-        return loads_by_join(self.far.mapper, self.edges.mapper)
+        return loads_by_join(self.far.mapper)
 
     def _rows(self, half: Half) -> sa.Select[Any]:
         """Select the rows as one half reads them."""
@@ -312,9 +305,10 @@ class End:
             both = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery()
             clauses = self.order.clauses(both.c, newest_first=not newer)
             cut = sa.select(both).order_by(*clauses).limit(limit).subquery("edge")
-        edge = aliased(self.edges.model, shared(cut))
+        shared(cut)
+        identity = (cut.c[column.key] for column in self.edges.identity)
         return (
-            sa.select(self.far.model, edge, *(cut.c[column.key] for column in self.order.columns))
+            sa.select(self.far.model, *identity, *self.order.as_sent(cut.c))
             .select_from(cut)
             .outerjoin(self.far.model, self.far.attribute() == cut.c[self.far_column.key])
             .order_by(*self.order.clauses(cut.c, newest_first=not newer))
@@ -324,7 +318,9 @@ class End:
         """Select the edges of a page, as far as one half has them."""
         table = self.edges.table
         columns: dict[str, Any] = {**table.c, self.far_column.key: half.far}
-        rows = sa.select(table) if len(self.halves) == 1 else self._rows(half)
+        needed = {*self.order.columns, *self.edges.identity, half.far}
+        is_view = len(self.halves) > 1
+        rows = self._rows(half) if is_view else sa.select(*(c for c in table.c if c in needed))
         rows = rows.where(is_parameter("near", half.near), *is_whole(half.far))
         if form is not None:
             places = [

@@ -6,6 +6,7 @@ It reads in the same way as the collection it came from, and does not write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import sqlalchemy as sa
@@ -90,8 +91,10 @@ class RelatedResult(NewestFirst, Query):
             query = query.filter(end.order.beyond(place, form_for(dialect), newer=newer))
         order = end.order.clauses(end.view.c, newest_first=not newer)
         read = Query.order_by(query, *order).limit(size + 1)
-        rows = read.add_entity(end.entity).add_columns(*end.order.columns).all()
-        return end.order.cut(rows, after, before, size)
+        identity = (end.view.c[column.key] for column in end.edges.identity)
+        rows = read.add_columns(*identity, *end.order.as_sent(end.view.c)).all()
+        read_edges = partial(end.edges.objects, self.session)
+        return end.order.cut(rows, after, before, size, dialect, read_edges)
 
 
 def unlike(end: End, criteria: Iterable[Any], fields: Mapping[str, Any]) -> Any:

@@ -285,9 +285,10 @@ def test_two_cursors_are_refused():
 
 def test_a_page_is_iterable():
     """A page has a length, is iterable, and empty when nothing is in it."""
-    page = Page(["a", "b"], [1, 2], next="n", previous=None)
+    page = Page(["a", "b"], "n", read_edges=lambda: [1, 2])
     assert (list(page), len(page), bool(page)) == (["a", "b"], 2, True)
-    assert not Page([], [], None, None)
+    assert page.edges == [1, 2]
+    assert (bool(Page([])), Page([]).edges) == (False, [])
     assert "edges" not in repr(page)
 
 
@@ -355,10 +356,14 @@ def test_the_form_of_a_single_column():
 
 
 def test_the_edge_beside_each_object(make, end, assert_statements):
-    """Each page has the edges of its objects, in the same order, from the same statement."""
+    """Each page has the edges of its objects, in the same order, from one statement more."""
     collection = make([4, 3, 2, 1])
     with assert_statements(1):
         page = collection.page(per_page=3)
+    with assert_statements(1):
+        edges = page.edges
+    with assert_statements(0):
+        assert page.edges is edges
         far = "followed" if end == "followed" else "follower"
         assert [getattr(edge, f"{far}_id") for edge in page.edges] == [u.id for u in page.items]
         assert [edge.created_at.minute for edge in page.edges] == [4, 3, 2]

@@ -47,6 +47,7 @@ def test_keys_that_cannot_be(many, follows, assert_statements):
             assert not viewer.is_following(key)
             assert not viewer.is_followed_by(key)
             assert relation.count(key) == relation.count(key, reverse=True) == 0
+            assert not any(relation.contains(key, other) for other in range(1, PATIENCE + 2))
     assert viewer.is_following(others[0])
 
 

@@ -301,6 +301,20 @@ def test_a_null_in_a_column_of_the_host_is_an_error(
 
 
 @each_writer
+def test_a_column_left_without_a_value(users, edges, session, writing):
+    """It is missed where an edge has to be made, and by the same error everywhere."""
+    edges.extend(sa.Column("note", sa.String(5), nullable=False))
+    first, second, third = users(3)
+    edges.insert(pairs_of([first, second]), note="hello")
+    assert not first.follow(second)
+    session.commit()
+    with pytest.raises(sa.exc.IntegrityError):
+        first.follow(third)
+    session.rollback()
+    assert edges.stored() == {(first.id, second.id)}
+
+
+@each_writer
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_value_too_long_is_an_error(users, edges, session, database, writing, number):
     """A value that does not fit is not cut short; SQLite, which has no lengths, keeps it whole."""
