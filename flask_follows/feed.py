@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -141,8 +141,9 @@ class Feed:
         if self.options:  # a copy, of which SQLAlchemy would have to make the cache key anew
             statement = statement.options(*self.options)
         result = self._execute(statement, parameters)
-        # Unique, since posts may load a collection of theirs by a join.
-        return [tuple(row) for row in result.unique()]
+        may_repeat = self.options or self.prepared.statements.posts.loads_by_join
+        rows: Any = (result.unique() if may_repeat else result).all()
+        return cast("list[Row]", rows)
 
     def frontier(
         self, form: Form | None, parameters: Mapping[str, Any], *, exact: bool

@@ -17,7 +17,7 @@ from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper
 
 from .errors import ConfigurationError, InvalidCursorError
 from .keys import Endpoint, python_type
-from .paging import Form, Order, can_be_a_place
+from .paging import Form, Order, can_be_a_place, loads_by_join
 from .types import plain_type
 
 __all__ = ["Posts"]
@@ -77,6 +77,11 @@ class Posts:
         """Names for the order and the key in a sub-query, the order first."""
         both = dict.fromkeys([*self.order, *self.keys])
         return {attribute: f"place{number}" for number, attribute in enumerate(both)}
+
+    @cached_property
+    def loads_by_join(self) -> bool:
+        """Whether a post may come in several rows, with others that it loads by a join."""
+        return loads_by_join(self.mapper)
 
     def places(self, dialect_name: str) -> Places:
         """Return the order as a kind of database has it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,12 +31,20 @@ class Suggestion:
 
     :param user: the user.
     :param count: how many of those whom one follows already follow this user.
-    :param known: the first few of them, in the order of their keys.
+    :param read_known: reads what :attr:`known` is.
     """
 
     user: Any
     count: int
-    known: list[Any]
+    read_known: Callable[[], list[Any]] = field(default=list, repr=False, compare=False)
+
+    @cached_property
+    def known(self) -> list[Any]:
+        """The first few of those in common, in the order of their keys.
+
+        Read when first asked for, in one statement for all suggestions that were given out together.
+        """
+        return self.read_known()
 
 
 class Suggestions:
@@ -49,8 +57,9 @@ class Suggestions:
     def of(self, user: Any, limit: int, where: Any, first_hop: int) -> list[Suggestion]:
         """Return whom a user might want to follow, most in common first, then by key.
 
-        Nobody who is followed already, and not the user. Two statements; the cost grows with
-        `first_hop` and with how many these follow, not with the graph.
+        Nobody who is followed already, and not the user. One statement, and one more for whom they
+        have in common; the cost grows with `first_hop` and with how many these follow, not with
+        the graph.
 
         :param user: as object or key; a visitor who is not logged in gets none.
         :param limit: how many at most.
@@ -68,12 +77,19 @@ class Suggestions:
         criteria = several(where)
         statement = self._build(criteria) if criteria else self._ranked
         rows = self._rows(session, statement, parameters)
-        known: dict[Any, list[Any]] = {key: [] for key, _, _ in rows}
-        if known:
-            parameters |= {"keys": list(known), "limit": NAMED}
-            for key, friend, _ in self._rows(session, self._known, parameters):
-                known.setdefault(key, []).append(friend)
-        return [Suggestion(found, count, known[key]) for key, found, count in rows]
+        named = {**parameters, "keys": [key for key, _, _ in rows], "limit": NAMED}
+        known = cache(partial(self._read_known, session, named))
+        return [
+            Suggestion(found, count, lambda key=key: known().get(key, []))
+            for key, found, count in rows
+        ]
+
+    def _read_known(self, session: Session, parameters: Any) -> dict[Any, list[Any]]:
+        """Return, by key of the one suggested, whom one knows of those who follow him."""
+        known: dict[Any, list[Any]] = {}
+        for key, friend, _ in self._rows(session, self._known, parameters):
+            known.setdefault(key, []).append(friend)
+        return known
 
     def _rows(self, session: Session, statement: Any, parameters: Any) -> list[tuple[Any, ...]]:
         bind = {"mapper": self._end.edges.mapper}
