@@ -21,11 +21,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from .chunks import chunks
 from .dialects import MySQLWriter, PostgreSQLWriter, SQLiteWriter
 from .edges import EdgeTable
 from .errors import WrongTypeError
 from .keys import Endpoint
-from .statements import Pair, Writer, chunks, open_transaction
+from .statements import Pair, Writer, open_transaction
 
 if TYPE_CHECKING:
     from .relation import Relation

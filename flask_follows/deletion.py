@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Mapper, ORMExecuteState, object_session, scoped_session
 
+from .chunks import CHUNK, chunks
 from .edges import EdgeTable
 from .errors import FollowsError
 from .keys import Endpoint
 from .relation import Relation
-from .statements import CHUNK, chunks
 
 __all__ = ["delete_edges_with_objects"]
 

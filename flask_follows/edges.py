@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
+from .chunks import chunks, is_one_row
 from .errors import WrongTypeError
 from .keys import python_type
 from .streams import flush, refuse_in_stream
@@ -131,19 +132,22 @@ class EdgeTable:
         return tuple(self.table.primary_key) or (self.source, self.target)
 
     def objects(self, session: Session, rows: Sequence[Any]) -> list[Any]:
-        """Return the edge objects of some rows, None for one that is gone. One statement.
+        """Return the edge objects of some rows, None for one that is gone.
+
+        One statement for up to 300.
 
         :param rows: they end with the columns of :attr:`identity`.
         """
-        if not rows:
-            return []
         identities = [tuple(row[-len(self.identity) :]) for row in rows]
-        bind = {"mapper": self.mapper}
-        refuse_in_stream(session, **bind)
-        one_of = sa.tuple_(*self.identity).in_(identities)
-        edges = session.scalars(sa.select(self.model).where(one_of), bind_arguments=bind).unique()
         names = [self.attribute_name(column) for column in self.identity]
-        found = {tuple(getattr(edge, name) for name in names): edge for edge in edges}
+        bind: dict[str, Any] = {"mapper": self.mapper}
+        dialect = session.get_bind(**bind).dialect
+        found: dict[tuple[Any, ...], Any] = {}
+        for part in chunks(identities):
+            refuse_in_stream(session, **bind)
+            these = sa.select(self.model).where(is_one_row(self.identity, part, dialect))
+            for edge in session.scalars(these, bind_arguments=bind).unique():
+                found[tuple(getattr(edge, name) for name in names)] = edge
         return [found.get(identity) for identity in identities]
 
     def pair(self, edge: Any) -> tuple[Any, Any]:
@@ -156,8 +160,10 @@ class EdgeTable:
         if self._is_known_by_pair:
             source_first = self.mapper.primary_key[0] is self.source
             keys = (pair if source_first else pair[::-1] for pair in pairs)
-            found = map(self.mapper.identity_key_from_primary_key, keys)
-            return [edge for key in found if (edge := session.identity_map.get(key)) is not None]
+            model, _, token = self._identity_key
+            held = session.identity_map
+            found = (held.get((model, key, token)) for key in keys)
+            return [edge for edge in found if edge is not None]
         return [obj for obj in session.identity_map.values() if isinstance(obj, self.model)]
 
     def delete(self, session: Session, *criteria: Any) -> int:
@@ -189,6 +195,11 @@ class EdgeTable:
         pairs = sorted((row[0], row[1]) for row in rows)
         session.execute(deletion, bind_arguments=bind)
         return pairs
+
+    @cached_property
+    def _identity_key(self) -> Any:
+        """The key by which sessions know an edge, which SQLAlchemy makes at its leisure."""
+        return self.mapper.identity_key_from_primary_key((None, None))
 
     @cached_property
     def _is_known_by_pair(self) -> bool:

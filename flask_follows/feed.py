@@ -131,7 +131,7 @@ class Feed:
         parameters |= dict(zip(places.columns, values or (), strict=False))
         form = None if values is None else form_for(self.dialect)
         rows = _WAYS.get(self.dialect.name, _joined)(self, form, parameters)
-        page = places.order.cut(rows, after, None, size, self.dialect)
+        page = places.order.cut(rows, after, None, size, dialect=self.dialect)
         # The way back is not offered: what is new in a feed is found by its first page.
         return Page(page.items, page.next)
 

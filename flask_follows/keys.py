@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from flask_login import AnonymousUserMixin
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
-from sqlalchemy.types import NullType, TypeEngine
 
+from .capacity import Capacity, Holdable
 from .errors import ConfigurationError, UnsavedInstanceError, WrongTypeError
 from .streams import flush
 
@@ -21,7 +21,6 @@ __all__ = ["Endpoint", "is_nobody", "python_type", "session_of", "state_of"]
 
 # Attributes by which an error message names an object, if it has them loaded.
 _NAMES = ("id", "username", "name", "title", "headline")
-_INTEGER_BITS = ((sa.BigInteger, 64), (sa.SmallInteger, 16), (sa.Integer, 32))
 
 
 def python_type(column: sa.Column[Any]) -> type[Any] | None:
@@ -183,24 +182,10 @@ class Endpoint:
         """The class under which sessions know the objects: the one that it all inherits from."""
         return self.mapper.identity_key_from_primary_key((None,))[0]
 
-    def can_hold(self, key: Any, dialect: sa.Dialect) -> bool:
-        """Tell whether the key column could hold this value at all.
-
-        A number out of the column's range, or a text that PostgreSQL has no place for, would
-        otherwise be an error, which there costs the host its transaction.
-        """
-        # Whatever the column, unless a type of the host's is in between.
-        if type(key) is self.python_type and (type(key) is UUID or _fits_any(key)):
-            return True
-        try:
-            key, kind = self._below_decorators(key, dialect)
-        except (AttributeError, LookupError, TypeError, ValueError):
-            return False  # the host's own type refuses it
-        if isinstance(key, str):
-            return _is_sent(key) and (dialect.name != "postgresql" or _is_text(key, kind))
-        if not isinstance(key, int) or _fits_any(key):
-            return True
-        return _is_in_range(key, kind, dialect)
+    @cached_property
+    def can_hold(self) -> Callable[[Any, sa.Dialect], bool]:
+        """Tell whether the key column could hold a value at all; see :meth:`Capacity.holds`."""
+        return self._capacity.holds
 
     def parameter(self, key: Any) -> sa.BindParameter[Any]:
         """Return a key as a parameter for SQL that is built before its database is known.
@@ -226,18 +211,12 @@ class Endpoint:
         return None if self.has_spellings else self.python_type
 
     @cached_property
-    def _parameter_type(self) -> _Holdable:
-        return _Holdable(self)
+    def _capacity(self) -> Capacity:
+        return Capacity(self.column, self.python_type)
 
-    def _below_decorators(self, key: Any, dialect: sa.Dialect) -> tuple[Any, TypeEngine[Any]]:
-        """Return a key as the host's own type stores it, and the type that it is stored in."""
-        kind: TypeEngine[Any] = self.column.type.dialect_impl(dialect)
-        if isinstance(kind, sa.TypeDecorator):
-            process = kind.bind_processor(dialect)
-            key = key if process is None else process(key)
-        while isinstance(kind, sa.TypeDecorator):
-            kind = kind.load_dialect_impl(dialect).dialect_impl(dialect)
-        return key, kind
+    @cached_property
+    def _parameter_type(self) -> Holdable:
+        return Holdable(self._capacity)
 
     def _plain(self, key: Any) -> Any:
         """Return a key of a subclass, or in another spelling, as the database gives it out."""
@@ -266,59 +245,6 @@ class Endpoint:
     def _expected(self) -> str:
         kind = "" if self.python_type is None else f" ({self.python_type.__name__})"
         return f"an instance of {self.model.__name__} or its primary key{kind}"
-
-
-class _Holdable(sa.TypeDecorator[Any]):
-    """The type of a key that may be anything: what its column could not hold becomes NULL."""
-
-    impl = NullType
-    cache_ok = True
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
-        self.endpoint = endpoint
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
-        return self.endpoint.column.type
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
-        return value if self.endpoint.can_hold(value, dialect) else None
-
-
-def _fits_any(key: Any) -> bool:
-    """Tell whether a key is a number that every integer column holds."""
-    return isinstance(key, int) and -(2**15) <= key < 2**15
-
-
-def _is_in_range(key: int, kind: TypeEngine[Any], dialect: sa.Dialect) -> bool:
-    """Tell whether an integer column holds a number."""
-    if dialect.name == "sqlite":
-        return -(2**63) <= key < 2**63
-    bits = next((bits for cls, bits in _INTEGER_BITS if isinstance(kind, cls)), None)
-    if bits is None:
-        return True
-    lowest = 0 if getattr(kind, "unsigned", False) else -(2 ** (bits - 1))
-    return bool(lowest <= key < lowest + 2**bits)
-
-
-def _is_sent(key: str) -> bool:
-    """Tell whether a driver can send a text: JSON may bring half of a surrogate pair."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_text(key: str, kind: TypeEngine[Any]) -> bool:
-    """Tell whether PostgreSQL takes a text for a value of a type."""
-    if not isinstance(kind, sa.Uuid):
-        return "\x00" not in key
-    try:
-        UUID(key)
-    except ValueError:
-        return False
-    return True
 
 
 def is_nobody(value: Any) -> bool:

@@ -15,11 +15,11 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
+from .chunks import chunks
 from .edges import EdgeTable
 from .paging import whole_number
 from .reads import End
 from .relation import Relation
-from .statements import chunks
 from .streams import refuse_in_stream
 from .viewers import viewer_key
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,20 +11,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from .statements import Inserted, MissingEndpoint, Pair, Writer, lookup, one_or_many, parameters
 
-__all__ = ["MySQLWriter", "as_integrity_error"]
+__all__ = ["MySQLWriter", "raise_as_integrity_error"]
 
 
-@contextmanager
-def as_integrity_error() -> Iterator[None]:
-    """Tell of a column left without a value as on any other database, by an IntegrityError.
+def raise_as_integrity_error(error: OperationalError) -> None:
+    """Tell of a column left without a value as on any other database.
 
-    :raises IntegrityError: the OperationalError that MySQL and MariaDB have for it.
+    :raises IntegrityError: in the place of the OperationalError that MySQL and MariaDB have for it.
     """
-    try:
-        yield
-    except OperationalError as error:
-        if error.orig is None or error.orig.args[:1] != (_NO_DEFAULT_CODE,):
-            raise
+    if error.orig is not None and error.orig.args[:1] == (_NO_DEFAULT_CODE,):
         raise IntegrityError(error.statement, error.params, error.orig) from error
 
 

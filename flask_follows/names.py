@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from .chunks import chunks
 from .errors import ConfigurationError, FollowsError
 from .keys import Endpoint, python_type
 from .lines import shown
-from .statements import chunks
 
 __all__ = ["AMBIGUOUS", "CreationError", "UserNames"]
 

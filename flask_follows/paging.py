@@ -179,6 +179,7 @@ class Order:
         after: str | None,
         before: str | None,
         per_page: int,
+        *,
         dialect: sa.Dialect,
         read_edges: Callable[[list[Any]], list[Any]] = list,
     ) -> Page[Any]:

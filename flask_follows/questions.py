@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .answers import Answers, Known
+from .chunks import chunks
 from .clauses import is_parameter, is_whole
 from .reads import End
-from .statements import Pair, chunks
+from .statements import Pair
 from .streams import flush
 
 __all__ = ["BATCH", "COUNTED", "PATIENCE", "WHOLE", "Questions"]

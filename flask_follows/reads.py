@@ -202,7 +202,7 @@ class End:
         :raises ValueError: the collection has an order of its own.
         """
         self.refuse_pages(is_ordered=False)
-        bind = {"mapper": self.edges.mapper}
+        bind: dict[str, Any] = {"mapper": self.edges.mapper}
         dialect = session.get_bind(**bind).dialect
         values = self.place(after if before is None else before, dialect)
         form = None if values is None else form_for(dialect)
@@ -213,7 +213,9 @@ class End:
         rows: Any = session.execute(statement, parameters, bind_arguments=bind)
         rows = rows.unique() if self._repeats else rows
         read_edges = partial(self.edges.objects, session)
-        return self.order.cut(rows.all(), after, before, per_page, dialect, read_edges)
+        return self.order.cut(
+            rows.all(), after, before, per_page, dialect=dialect, read_edges=read_edges
+        )
 
     def refuse_pages(self, is_ordered: bool) -> None:
         """Refuse to page in another order than that of the edges.

@@ -15,6 +15,7 @@ from werkzeug.local import LocalProxy
 
 from .announce import Announcer
 from .bulk import Bulk
+from .chunks import CHUNK, chunks
 from .edge_objects import find_edge, stored_values, update_edge, with_time
 from .edges import EdgeTable
 from .errors import ConfigurationError, FollowsError, SelfFollowError, UnknownUserError
@@ -22,7 +23,7 @@ from .keys import Endpoint, session_of
 from .mutuals import Mutuals
 from .questions import Questions
 from .reads import End
-from .statements import CHUNK, MissingEndpoint, Pair, SelfPair, chunks
+from .statements import MissingEndpoint, Pair, SelfPair
 from .storage import Storage
 
 __all__ = ["Relation"]

@@ -94,7 +94,7 @@ class RelatedResult(NewestFirst, Query):
         identity = (end.view.c[column.key] for column in end.edges.identity)
         rows = read.add_columns(*identity, *end.order.as_sent(end.view.c)).all()
         read_edges = partial(end.edges.objects, self.session)
-        return end.order.cut(rows, after, before, size, dialect, read_edges)
+        return end.order.cut(rows, after, before, size, dialect=dialect, read_edges=read_edges)
 
 
 def unlike(end: End, criteria: Iterable[Any], fields: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ databases that can do all this in one statement have a :class:`Writer` of their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
@@ -16,17 +16,16 @@ from typing import Any, ClassVar, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from .chunks import chunks, is_one_row
 from .edges import EdgeTable
 from .keys import Endpoint
 
 __all__ = [
-    "CHUNK",
     "Inserted",
     "MissingEndpoint",
     "Pair",
     "SelfPair",
     "Writer",
-    "chunks",
     "lookup",
     "one_or_many",
     "open_transaction",
@@ -34,15 +33,6 @@ __all__ = [
 ]
 
 Pair: TypeAlias = tuple[Any, Any]
-
-# Rows of one statement: few enough for every database's limit on bound parameters.
-CHUNK = 300
-
-
-def chunks(items: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    """Cut a sequence into pieces of at most `size`."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 class MissingEndpoint(Exception):
@@ -79,10 +69,13 @@ class Writer:
     tells_which: ClassVar[bool] = True
     has_snapshot: ClassVar[bool] = True
 
-    def __init__(self, edges: EdgeTable, source: Endpoint, target: Endpoint) -> None:
+    def __init__(
+        self, edges: EdgeTable, source: Endpoint, target: Endpoint, dialect: sa.Dialect
+    ) -> None:
         self.edges = edges
         self.source = source
         self.target = target
+        self.dialect = dialect
         # Statements are built once for each shape (number of rows, columns) and then only bound.
         self._built = lru_cache(maxsize=64)(self._insert)
         self._delete_one = sa.delete(edges.table).where(
@@ -255,10 +248,8 @@ class Writer:
     ) -> sa.ColumnElement[bool]:
         """Return "the row is the edge of one of these pairs"."""
         columns = (self.edges.table if rows is None else rows).c
-        source, target = columns[self.edges.source.key], columns[self.edges.target.key]
-        if len(pairs) == 1:
-            return sa.and_(source == pairs[0][0], target == pairs[0][1])
-        return sa.tuple_(source, target).in_(pairs)
+        ends = columns[self.edges.source.key], columns[self.edges.target.key]
+        return is_one_row(ends, pairs, self.dialect)
 
     def is_there(self, connection: sa.Connection, pair: Pair, *, locked: bool = False) -> bool:
         """Tell whether there is an edge."""

@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from .chunks import chunks
 from .dialects import writer_class
 from .edges import EdgeTable
 from .keys import Endpoint
-from .mysql_writer import as_integrity_error
+from .mysql_writer import raise_as_integrity_error
 from .reads import End, Half, OrderBy
-from .statements import Inserted, MissingEndpoint, Pair, Writer, chunks, open_transaction
+from .statements import Inserted, MissingEndpoint, Pair, Writer, open_transaction
 
 __all__ = ["Directed", "Storage"]
 
@@ -81,8 +83,11 @@ class Storage(ABC):
         writer = self.writer(connection.dialect)
         if not all(writer.can_hold(connection, row) for row in rows):
             raise MissingEndpoint(writer.missing(connection, rows))
-        with as_integrity_error():
+        try:
             inserted = writer.insert(connection, rows, values, exact)
+        except OperationalError as error:
+            raise_as_integrity_error(error)
+            raise
         if inserted.count:
             self.expire(session, rows)
         return inserted
@@ -156,7 +161,8 @@ class Storage(ABC):
         """Return the writer for a database, made at the first call."""
         writer = self._writers.get(dialect.name)
         if writer is None:
-            writer = writer_class(self.edges, dialect)(self.edges, self.source, self.target)
+            kind = writer_class(self.edges, dialect)
+            writer = kind(self.edges, self.source, self.target, dialect)
             self._writers[dialect.name] = writer
         return writer
 

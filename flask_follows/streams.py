@@ -28,7 +28,7 @@ DRIVERS = {"pymysql"}
 _KEY = "flask_follows.stream"
 
 # Cursors of streamed results, of whatever connection: mostly none.
-_STREAMED: WeakSet[Any] = WeakSet()
+_STREAMED: set[ref[Any]] = set()
 _SESSIONS: WeakSet[type[Session]] = WeakSet()
 _WATCHED: WeakSet[sa.Engine] = WeakSet()
 
@@ -91,8 +91,8 @@ def _note(
     connection: sa.Connection, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool
 ) -> None:
     if context.execution_options.get("stream_results"):
-        _STREAMED.add(cursor)
-        connection.info[_KEY] = ref(cursor)
+        streamed = connection.info[_KEY] = ref(cursor, _STREAMED.discard)
+        _STREAMED.add(streamed)
 
 
 def _forget(connection: sa.Connection) -> None:

@@ -42,7 +42,7 @@ class Suggestion:
     def known(self) -> list[Any]:
         """The first few of those in common, in the order of their keys.
 
-        Read when first asked for, in one statement for all suggestions that were given out together.
+        Read when first asked for, in one statement for all suggestions given out together.
         """
         return self.read_known()
 
@@ -79,10 +79,11 @@ class Suggestions:
         rows = self._rows(session, statement, parameters)
         named = {**parameters, "keys": [key for key, _, _ in rows], "limit": NAMED}
         known = cache(partial(self._read_known, session, named))
-        return [
-            Suggestion(found, count, lambda key=key: known().get(key, []))
-            for key, found, count in rows
-        ]
+
+        def read_known(key: Any) -> list[Any]:
+            return known().get(key, [])
+
+        return [Suggestion(found, count, partial(read_known, key)) for key, found, count in rows]
 
     def _read_known(self, session: Session, parameters: Any) -> dict[Any, list[Any]]:
         """Return, by key of the one suggested, whom one knows of those who follow him."""

@@ -14,8 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from .chunks import chunks
 from .reads import End, Half
-from .statements import Inserted, Pair, chunks, open_transaction
+from .statements import Inserted, Pair, open_transaction
 from .storage import Directed, Storage
 
 __all__ = ["STORAGES", "Canonical", "Mirrored", "Symmetrical"]

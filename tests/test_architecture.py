@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 # From the ground up, each row a list of modules. A module imports only from rows below its own.
 LAYERS = [
-    ["errors", "journal", "signals", "types"],
+    ["capacity", "chunks", "errors", "journal", "signals", "types"],
     ["streams"],
     ["announce", "keys", "lines", "ordering"],
     ["clauses", "edge_models", "edge_rows", "edges", "paging", "tables"],

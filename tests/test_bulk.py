@@ -17,8 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, SelfFollowError, UnknownUserError, WrongTypeError, bulk, dialects
+from flask_follows.chunks import CHUNK
 from flask_follows.signals import followed, relation_changed
-from flask_follows.statements import CHUNK, Writer
+from flask_follows.statements import Writer
 from flask_follows.storage import Directed
 
 from .models import make_user_model

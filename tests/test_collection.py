@@ -22,7 +22,7 @@ from flask_follows import (
     UnsavedInstanceError,
     WrongTypeError,
 )
-from flask_follows.statements import CHUNK
+from flask_follows.chunks import CHUNK
 
 from .hosts import add_users
 from .models import make_user_model

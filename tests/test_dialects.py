@@ -18,7 +18,7 @@ from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, UnknownUserError, dialects
 from flask_follows.dialects import MySQLWriter, PostgreSQLWriter, SQLiteWriter, writer_class
-from flask_follows.mysql_writer import as_integrity_error
+from flask_follows.mysql_writer import raise_as_integrity_error
 from flask_follows.statements import Writer
 
 from .models import make_user_model
@@ -141,12 +141,12 @@ def test_another_unique_key_outside_of_strict_mode(loosely, users, follows, sess
     assert first.followed.ids() == [second.id]
 
 
-def test_another_unique_key_that_is_free_again(users, follows, session):
+def test_another_unique_key_that_is_free_again(users, follows, session, db):
     """What stood in the way may be gone when MySQL's writer looks for it: the edges are made."""
     first, second, third = users(3)
     first.follow(second)
     relation = follows.follow_relation
-    writer = MySQLWriter(relation.edge_table, relation.source, relation.target)
+    writer = MySQLWriter(relation.edge_table, relation.source, relation.target, db.engine.dialect)
     pairs = [(first.id, second.id), (first.id, third.id)]
     values = relation.edge_values({})
     inserted = writer.violate_another_key(session.connection(), pairs, values)
@@ -189,8 +189,8 @@ def test_edges_without_a_time(users, follows, session):
     relation = follows.follow_relation
     first, second, third = (user.id for user in users(3))
     connection = session.connection()
-    timeless = dataclasses.replace(relation.edge_table, time=None)
-    writer = writer_class(timeless, connection.dialect)(timeless, relation.source, relation.target)
+    timeless, dialect = dataclasses.replace(relation.edge_table, time=None), connection.dialect
+    writer = writer_class(timeless, dialect)(timeless, relation.source, relation.target, dialect)
     values = {"created_at": relation.edge_table.clock()}
     assert writer.insert(connection, [(first, second)], values).count == 1
     assert writer.insert(connection, [(first, second)], values).count == 0
@@ -336,5 +336,4 @@ def test_an_edge_made_by_a_faster_one(users, session, db, follows, writing, else
 @pytest.mark.parametrize("orig", [None, Exception(), Exception(1213, "Deadlock found")])
 def test_an_error_that_is_none_of_integrity(orig):
     """A deadlock stays the error that it is."""
-    with pytest.raises(OperationalError), as_integrity_error():
-        raise OperationalError("INSERT", {}, orig)
+    raise_as_integrity_error(OperationalError("INSERT", {}, orig))

@@ -371,6 +371,15 @@ def test_the_edge_beside_each_object(make, end, assert_statements):
     assert [edge.created_at.minute for edge in back.edges] == [3, 2]
 
 
+def test_an_edge_that_is_gone(make, end):
+    """In the place of an edge that was removed after the page had been read there is None."""
+    collection = make([4, 3, 2, 1])
+    page = collection.page(per_page=3)
+    collection.remove(page.items[1])
+    times = [edge and edge.created_at.minute for edge in page.edges]
+    assert times == [4, None, 2]
+
+
 def test_one_statement_a_page(make, assert_statements):
     """Every page is one statement: the first, a later one, one backwards, the empty one."""
     collection = make([4, 3, 2, 1])

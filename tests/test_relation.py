@@ -25,7 +25,7 @@ from flask_follows import (
     UnsavedInstanceError,
     WrongTypeError,
 )
-from flask_follows.statements import CHUNK
+from flask_follows.chunks import CHUNK
 
 from .models import make_user_model
 from .recording import recorded_changes

@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 
 from flask_follows import Follows, UnknownUserError, signals
-from flask_follows.statements import CHUNK
+from flask_follows.chunks import CHUNK
 
 from .models import make_user_model
 from .recording import recorded_changes, recorded_follows

@@ -21,7 +21,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, UnknownUserError, dialects
-from flask_follows.statements import CHUNK, Inserted, MissingEndpoint, Writer, chunks
+from flask_follows.chunks import CHUNK, chunks
+from flask_follows.statements import Inserted, MissingEndpoint, Writer
 
 from .databases import Database
 from .models import make_user_model

@@ -26,7 +26,7 @@ from flask_follows import (
     UnknownUserError,
     WrongTypeError,
 )
-from flask_follows.statements import CHUNK
+from flask_follows.chunks import CHUNK
 
 from . import models
 from .hosts import KEYS, add_users

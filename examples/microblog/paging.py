@@ -50,10 +50,9 @@ def newest_first(
     if before is not None:
         items.reverse()
     if not items:
-        return Page([], [], None, None)
+        return Page([])
     return Page(
         items,
-        edges=[],
         next=cursor(items[-1]) if more or before is not None else None,
         previous=cursor(items[0]) if (more if before is not None else after is not None) else None,
     )
