@@ -31,6 +31,7 @@ from flask_follows.chunks import CHUNK
 from . import models
 from .hosts import KEYS, add_users
 from .recording import recorded_changes
+from .work import plan, sent_by, settle
 
 SYMMETRICAL = ["mirrored", "canonical"]
 THEN = datetime(2020, 1, 2, 3, 4, 5, 678901, tzinfo=timezone.utc)
@@ -810,6 +811,31 @@ def test_statements_of_many(users, friends, verb, count_statements, db):
             change()
         seen.append(len(counted))
     assert seen[0] == seen[1] <= 12
+
+
+# How a plan tells of a table that it reads from end to end.
+WHOLE_TABLE = {"sqlite": "SCAN {}", "postgresql": "Seq Scan on {}", "mariadb": "{} ALL"}
+
+
+@every_layout
+def test_no_write_reads_the_whole_table(app, session, User, friends, db):
+    """Some friends are added and removed by key, however many friendships there are."""
+    number, table = 3000, friends.edge_table.table
+    session.execute(sa.insert(User), [{"username": f"u{place}"} for place in range(number)])
+    friends.add_many((key, key + hop) for key in range(1, number - 2) for hop in (1, 2))
+    session.commit()
+    settle(db.engine, [User.__table__, table])
+    first, others = session.get(User, 7), [100, 200, 300, 8, 9]
+    changes = partial(first.friends.add, *others), partial(first.friends.remove, *others)
+    sent = [each for change in changes for each in sent_by(db.engine, change)]
+    # Not the one that changes nothing and takes SQLite's lock: it ends before it reads.
+    on_edges = [each for each in sent if table.name in each[0] and "WHERE 0 = 1" not in each[0]]
+    assert len(on_edges) >= 2
+    whole = WHOLE_TABLE[db.engine.dialect.name].format(table.name)
+    for each in on_edges:
+        steps = plan(session.connection(), each).splitlines()
+        # The table that is written to is not read.
+        assert [step for step in steps if whole in step and "INSERT" not in step] == [], each
 
 
 # Keys that are no numbers
