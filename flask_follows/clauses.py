@@ -8,7 +8,11 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
-__all__ = ["as_read", "is_parameter", "is_whole", "several", "shared"]
+__all__ = ["KEYS", "LIMIT", "VIEWER", "as_read", "is_parameter", "is_whole", "several", "shared"]
+
+# Names of parameters in statements that have criteria of the host's beside them, in which a
+# parameter may well be called "limit".
+VIEWER, LIMIT, KEYS = "follows_viewer", "follows_limit", "follows_keys"
 
 Selected = TypeVar("Selected", bound=sa.FromClause)
 

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .clauses import several
+from .clauses import LIMIT, VIEWER, several
 from .errors import ConfigurationError
-from .feed_statements import FeedStatements
+from .feed_statements import AUTHOR, FeedStatements
 from .paging import Form, Page, form_for, page_size
 from .posts import Posts
 from .relation import Relation
@@ -127,7 +127,7 @@ class Feed:
         values = places.values(after, self.dialect)
         if self.near is None:
             return Page([])
-        parameters = {"near": self.near, "limit": size + 1}
+        parameters = {VIEWER: self.near, LIMIT: size + 1}
         parameters |= dict(zip(places.columns, values or (), strict=False))
         form = None if values is None else form_for(self.dialect)
         rows = _WAYS.get(self.dialect.name, _joined)(self, form, parameters)
@@ -173,8 +173,8 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
     An author whose newest post is older than that of so many others as fit on the page has none
     on it.
     """
-    limit = parameters["limit"]
-    found = feed.frontier(form, {**parameters, "limit": limit + 1}, exact=False)
+    limit = parameters[LIMIT]
+    found = feed.frontier(form, {**parameters, LIMIT: limit + 1}, exact=False)
     if len(found) > limit and found[limit][1] == found[limit - 1][1]:
         found = feed.frontier(form, parameters, exact=True)
     limits = {author: limit - newer for author, newer in _ranked(found[:limit])}
@@ -184,8 +184,8 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
         return []
     values = dict(parameters)
     for place, (author, most) in enumerate(limits.items()):
-        values |= {f"author{place}": author, f"limit{place}": most}
-    del values["near"]
+        values |= {f"{AUTHOR}{place}": author, f"{LIMIT}{place}": most}
+    del values[VIEWER]
     return feed.run("branches", [form, len(limits)], values)
 
 

@@ -13,18 +13,22 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from .clauses import LIMIT, VIEWER
 from .paging import Form
 from .posts import Places, Posts
 from .reads import End
 
-__all__ = ["FeedStatements"]
+__all__ = ["AUTHOR", "FeedStatements"]
+
+# Parameters of a page whose authors are known begin with it.
+AUTHOR = "follows_author"
 
 
 @dataclass(frozen=True, eq=False)
 class FeedStatements:
     """The statements of a feed in one kind of database.
 
-    Their parameters: `near` (the viewer's key), `limit`, and the values of the place, by name.
+    Their parameters: the viewer's key, the limit, and the values of the place, by name.
 
     :param end: the relation as seen from the viewer.
     :param include_self: whether the viewer's own posts are in it.
@@ -80,12 +84,12 @@ class FeedStatements:
         return found.order_by(*(sa.desc(column.name) for column in columns)).limit(_limit())
 
     def branches(self, form: Form | None, number: int) -> Any:
-        """Select a page of the posts of so many authors: parameters `author0`, `limit0`, ..."""
+        """Select a page of the posts of so many authors: see :data:`AUTHOR`."""
         parts = []
         for place in range(number):
-            author = sa.bindparam(f"author{place}", type_=self.posts.author.expression.type)
+            author = sa.bindparam(f"{AUTHOR}{place}", type_=self.posts.author.expression.type)
             part = self.select_posts(form).where(self.posts.author == author)
-            parts.append(self.newest(part, f"limit{place}"))
+            parts.append(self.newest(part, f"{LIMIT}{place}"))
         if len(parts) == 1:
             return self.whole(parts[0])
         rows = sa.union_all(*parts).subquery("rows")
@@ -97,7 +101,7 @@ class FeedStatements:
         end = self.end
         edge = end.view.alias("edge")
         near, far = edge.c[end.near_column.key], edge.c[end.far_column.key]
-        viewer = sa.bindparam("near", type_=end.near.column.type)
+        viewer = sa.bindparam(VIEWER, type_=end.near.column.type)
         # Some hosts have everybody follow himself, to have his own posts in the feed.
         keys = sa.select(far.label("author")).where(near == viewer, far != viewer)
         if not end.edges.unique:
@@ -117,7 +121,7 @@ class FeedStatements:
             .where(*self.places.beyond(form), *placed, *self.criteria)
         )
 
-    def newest(self, found: sa.Select[Any], limit: str = "limit") -> sa.Select[Any]:
+    def newest(self, found: sa.Select[Any], limit: str = LIMIT) -> sa.Select[Any]:
         """Select the newest of the posts found."""
         return found.order_by(*self.places.order.clauses(self.places.columns)).limit(_limit(limit))
 
@@ -149,7 +153,7 @@ class FeedStatements:
         return cast("sa.ColumnElement[bool]", self.posts.author == authors.c.author)
 
 
-def _limit(name: str = "limit") -> sa.BindParameter[int]:
+def _limit(name: str = LIMIT) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.Integer)
 
 

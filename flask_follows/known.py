@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
 from .chunks import chunks
+from .clauses import KEYS, LIMIT, VIEWER
 from .edges import EdgeTable
 from .paging import whole_number
 from .reads import End
@@ -86,7 +87,7 @@ class Known:
         if not end.near.can_hold(near, dialect):
             return found
         for part in chunks([key for key in keys if end.far.can_hold(key, dialect)]):
-            found |= self._read(session, {"near": near, "keys": part, "limit": limit})
+            found |= self._read(session, {VIEWER: near, KEYS: part, LIMIT: limit})
         return found
 
     def _in_common(self, viewer: Any, user: Any, *, reverse: bool) -> Query[Any]:
@@ -121,7 +122,7 @@ class Known:
     @cached_property
     def _first_of_each(self) -> Any:
         end = self._end
-        viewer = sa.bindparam("near", type_=end.near.column.type)
+        viewer = sa.bindparam(VIEWER, type_=end.near.column.type)
         edge = edges_where(end, "edge", lambda near: near == viewer)
         return first_of_each(self._relation, edge)
 
@@ -137,14 +138,14 @@ def edges_where(end: End, name: str, criterion: Callable[[Any], Any]) -> sa.Subq
 def first_of_each(relation: Relation, known: Any) -> Any:
     """Select, for each user of some, who of those known follows him: the first few, and how many.
 
-    The parameters are `keys`, of the users asked about, and `limit`. Without a limit there is one
-    row for each user all the same, with nobody in it.
+    The parameters are the keys of the users asked about, and the limit. With a limit of 0 there is
+    one row for each user all the same, with nobody in it.
 
     :param known: a sub-query whose column `far` has the keys of those known.
     """
     end = relation.end(True)
-    keys = sa.bindparam("keys", type_=end.near.column.type, expanding=True)
-    limit = sa.bindparam("limit", type_=sa.Integer)
+    keys = sa.bindparam(KEYS, type_=end.near.column.type, expanding=True)
+    limit = sa.bindparam(LIMIT, type_=sa.Integer)
     edge = edges_where(end, "follower", lambda near: near.in_(keys))
     number = sa.func.count().over(partition_by=edge.c.near)
     place = sa.func.row_number().over(partition_by=edge.c.near, order_by=edge.c.far)

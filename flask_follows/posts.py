@@ -76,7 +76,7 @@ class Posts:
     def names(self) -> dict[Any, str]:
         """Names for the order and the key in a sub-query, the order first."""
         both = dict.fromkeys([*self.order, *self.keys])
-        return {attribute: f"place{number}" for number, attribute in enumerate(both)}
+        return {attribute: f"follows_place{number}" for number, attribute in enumerate(both)}
 
     @cached_property
     def loads_by_join(self) -> bool:

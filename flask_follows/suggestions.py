@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .clauses import several
+from .clauses import KEYS, LIMIT, VIEWER, several
 from .known import first_of_each
 from .paging import whole_number
 from .relation import Relation
@@ -23,6 +23,8 @@ __all__ = ["FIRST_HOP", "Suggestion", "Suggestions"]
 FIRST_HOP = 100
 # Of those in common, so many are named beside each suggestion.
 NAMED = 3
+# The parameter with the first of these numbers.
+HOP = "follows_hop"
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ class Suggestions:
         dialect = session.get_bind(mapper=end.edges.mapper).dialect
         if near is None or not end.near.can_hold(near, dialect):
             return []
-        parameters = {"near": near, "hop": first_hop, "limit": limit}
+        parameters = {VIEWER: near, HOP: first_hop, LIMIT: limit}
         criteria = several(where)
         statement = self._build(criteria) if criteria else self._ranked
         rows = self._rows(session, statement, parameters)
-        named = {**parameters, "keys": [key for key, _, _ in rows], "limit": NAMED}
+        named = {**parameters, KEYS: [key for key, _, _ in rows], LIMIT: NAMED}
         known = cache(partial(self._read_known, session, named))
 
         def read_known(key: Any) -> list[Any]:
@@ -122,7 +124,7 @@ class Suggestions:
         if criteria:
             found = found.join(end.far.model, end.far.attribute() == edge.c[far]).where(*criteria)
         ranked = found.group_by(edge.c[far]).order_by(common.desc(), edge.c[far])
-        cut = ranked.limit(sa.bindparam("limit", type_=sa.Integer)).subquery("cut")
+        cut = ranked.limit(sa.bindparam(LIMIT, type_=sa.Integer)).subquery("cut")
         return (
             sa.select(cut.c.key, end.far.model, cut.c.number)
             .select_from(cut)
@@ -141,8 +143,8 @@ class Suggestions:
             if (time := end.edges.time) is not None:
                 columns[time.key] = sa.func.max(edge.c[time.key])
         newest = newest.order_by(*end.order.clauses(columns))
-        return newest.limit(sa.bindparam("hop", type_=sa.Integer)).subquery("hop")
+        return newest.limit(sa.bindparam(HOP, type_=sa.Integer)).subquery("hop")
 
 
 def _viewer(end: Any) -> sa.BindParameter[Any]:
-    return sa.bindparam("near", type_=end.near.column.type)
+    return sa.bindparam(VIEWER, type_=end.near.column.type)

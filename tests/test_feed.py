@@ -184,6 +184,18 @@ def test_posts_written_between_pages(users, write, feed, session):
     assert feed(me).page(first.next).items == [posts[3], posts[4], *late]
 
 
+@pytest.mark.parametrize("name", ["limit", "near", "place0", "author0", "viewer"])
+def test_parameters_of_the_host(users, write, feed, Post, name):
+    """Criteria may have parameters of any name, with the host's own values."""
+    me, other = users(2)
+    me.follow(other)
+    posts = [*write(me, 0, 2, 4), *write(other, 1, 3, 5)]
+    posts.sort(key=lambda post: post.id)
+    where = Post.id <= sa.bindparam(name, posts[3].id, type_=sa.Integer)
+    for per_page in 1, 3, 9:
+        assert all_of(feed(me, where=where), per_page) == newest_first(posts[:4])
+
+
 def test_criteria_apply_within_each_author(users, write, feed, Post, User):
     """Pages stay full whatever is left out, also by what holds for the author."""
     me, ann, bob = users(3)

@@ -61,6 +61,8 @@ def test_criteria(users, follows, User):
     ann.followed.add(*others)
     found = follows.suggestions(me, limit=3, where=User.username > "u4")
     assert [suggestion.user for suggestion in found] == others[3:6]
+    own = User.username > sa.bindparam("limit", "u4")
+    assert [each.user for each in follows.suggestions(me, limit=3, where=own)] == others[3:6]
     where = [User.username > "u4", ~User.is_followed_by(others[0]), User.followers_count == 1]
     others[0].follow(others[4])
     found = follows.suggestions(me, limit=3, where=where)
