@@ -82,9 +82,11 @@ class Outcome:
         return self.lead is not None and self.least is not None and self.lead < self.least
 
 
-def outcomes(operations: Operations, database: str) -> Iterator[Outcome]:
-    """Compare each operation that was measured with its goal."""
+def outcomes(operations: Operations, database: str, only: str | None = None) -> Iterator[Outcome]:
+    """Compare each operation that was measured with its goal, or one alone."""
     for name, goal in GOALS.items():
+        if only not in (None, name):
+            continue
         ours = median(operations, name, OURS)
         if ours is None:
             continue
