@@ -180,7 +180,9 @@ def _forget(session: Session, *_: Any) -> None:
 
 def _before_statement(state: ORMExecuteState) -> None:
     # A text may say anything, whatever columns it is said to return.
-    if not state.is_select or isinstance(state.statement, sa.TextualSelect):
+    statements = state.statement, getattr(state.statement, "element", None)  # `from_statement()`
+    is_text = any(isinstance(statement, sa.TextualSelect) for statement in statements)
+    if not state.is_select or is_text:
         _forget(state.session)
 
 

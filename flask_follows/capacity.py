@@ -11,7 +11,8 @@ from sqlalchemy.types import NullType, TypeEngine
 __all__ = ["Capacity", "Holdable"]
 
 _INTEGER_BITS = ((sa.BigInteger, 64), (sa.SmallInteger, 16), (sa.Integer, 32))
-# Numbers below these, up and down, are held by nearly every integer column, and by all.
+# Numbers below the first, up and down, are held by nearly every integer column; below the second,
+# by all.
 _USUAL, _LEAST = 2**31, 2**15
 
 
@@ -24,7 +25,9 @@ class Capacity:
 
     def __init__(self, column: sa.Column[Any], python_type: type[Any] | None) -> None:
         self.column = column
-        self._python_type = python_type
+        # A type of the host's may refuse what others take.
+        is_plain = not isinstance(column.type, sa.TypeDecorator)
+        self._python_type = python_type if is_plain else None
         self._bounds: dict[str, int] = {}
 
     def holds(self, key: Any, dialect: sa.Dialect) -> bool:
@@ -33,7 +36,6 @@ class Capacity:
         A number out of the column's range, or a text that PostgreSQL has no place for, would
         otherwise be an error, which there costs the host its transaction.
         """
-        # Unless a type of the host's is in between.
         kind = type(key)
         if kind is self._python_type:
             if kind is int and -(bound := self._bound(dialect)) <= key < bound:

@@ -1,4 +1,4 @@
-"""SQL on the columns of an edge table, or of what a statement reads in its place."""
+"""SQL on the columns of an edge table, or of what is read in its place; names of parameters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,33 @@ from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.types import NullType
 
-__all__ = ["KEYS", "LIMIT", "VIEWER", "as_read", "is_parameter", "is_whole", "several", "shared"]
+from .errors import ConfigurationError
+
+__all__ = [
+    "AS_SENT",
+    "KEYS",
+    "LIMIT",
+    "NEAR",
+    "PLACE",
+    "as_read",
+    "as_sent",
+    "criteria",
+    "is_parameter",
+    "is_whole",
+    "several",
+    "shared",
+]
 
 # Names of parameters in statements that have criteria of the host's beside them, in which a
 # parameter may well be called "limit".
-VIEWER, LIMIT, KEYS = "follows_viewer", "follows_limit", "follows_keys"
+_OURS = "follows_"
+NEAR, LIMIT, KEYS = "follows_near", "follows_limit", "follows_keys"
+PLACE = "follows_place"
+
+# The type of what is as the driver sends it.
+AS_SENT = NullType()
 
 Selected = TypeVar("Selected", bound=sa.FromClause)
 
@@ -22,7 +43,7 @@ def as_read(table: sa.Table, view: sa.FromClause, clause: Any) -> Any:
 
     :raises ValueError: a sub-query asks about the table; it would ask about all of its rows.
     """
-    given = clause.__clause_element__() if hasattr(clause, "__clause_element__") else clause
+    given = _element(clause)
     if view is table or not isinstance(given, sa.ColumnElement):
         return clause
     columns = {column: view.c[column.key] for column in table.c}
@@ -42,11 +63,42 @@ def as_read(table: sa.Table, view: sa.FromClause, clause: Any) -> Any:
     return replacement_traverse(given, {}, replaced)
 
 
+def _element(clause: Any) -> Any:
+    """Return the SQL of an attribute of a class; anything else as it is."""
+    return clause.__clause_element__() if hasattr(clause, "__clause_element__") else clause
+
+
 def several(given: Any) -> Sequence[Any]:
     """Return one or several clauses as a sequence; None is none."""
     if given is None:
         return ()
     return given if isinstance(given, (list, tuple)) else (given,)
+
+
+def criteria(where: Any) -> Sequence[Any]:
+    """Return the further criteria of a host's, one or several, as a sequence.
+
+    :raises ConfigurationError: a parameter in them has a name of ours, and would get our value.
+    """
+    given = several(where)
+    clauses = [clause for clause in map(_element, given) if isinstance(clause, sa.ClauseElement)]
+    for part in (part for clause in clauses for part in iterate(clause)):
+        if isinstance(part, sa.BindParameter) and str(part.key).startswith(_OURS):
+            raise ConfigurationError(
+                f"where= has a parameter {part.key!r}; names that begin with {_OURS!r} are those "
+                "of Flask-Follows, so give it another one"
+            )
+    return given
+
+
+def as_sent(column: Any, name: str) -> Any:
+    """Return a column with its values as the driver sends them, labelled.
+
+    What is made of them in Python takes long, and need not lead back to them. A type that is read
+    by way of SQL stays as it is.
+    """
+    is_read_by_sql = column.type.column_expression(column) is not None
+    return (column if is_read_by_sql else sa.type_coerce(column, AS_SENT)).label(name)
 
 
 def is_whole(far: Any) -> list[Any]:

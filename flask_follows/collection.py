@@ -263,7 +263,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
     def page(
         self, after: str | None = None, before: str | None = None, per_page: int | None = None
     ) -> Page[T]:
-        """Return one keyset page, newest edge first. One statement, as fast at any depth.
+        """Return one keyset page, newest first. One statement at any depth, one more for its edges.
 
         :param after: the `next` cursor of a page: what is older.
         :param before: the `previous` cursor of a page: what is newer.

@@ -12,7 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session
 
-from .chunks import chunks, is_one_row
+from .chunks import chunks, is_one_of_rows
+from .clauses import as_sent
 from .errors import WrongTypeError
 from .keys import python_type
 from .streams import flush, refuse_in_stream
@@ -129,26 +130,34 @@ class EdgeTable:
     @cached_property
     def identity(self) -> tuple[sa.Column[Any], ...]:
         """The columns that tell one row from all others."""
-        return tuple(self.table.primary_key) or (self.source, self.target)
+        known_by = set(self.mapper.primary_key)
+        own = tuple(column for column in self.table.c if column in known_by)
+        return own or tuple(self.table.primary_key)  # that of a class above has another table
 
     def objects(self, session: Session, rows: Sequence[Any]) -> list[Any]:
         """Return the edge objects of some rows, None for one that is gone.
 
         One statement for up to 300.
 
-        :param rows: they end with the columns of :attr:`identity`.
+        :param rows: they end with what :meth:`identity_as_sent` gives.
         """
         identities = [tuple(row[-len(self.identity) :]) for row in rows]
-        names = [self.attribute_name(column) for column in self.identity]
         bind: dict[str, Any] = {"mapper": self.mapper}
         dialect = session.get_bind(**bind).dialect
+        sent = self.identity_as_sent(self.table.c)
+        columns = [label.element for label in sent]
         found: dict[tuple[Any, ...], Any] = {}
         for part in chunks(identities):
             refuse_in_stream(session, **bind)
-            these = sa.select(self.model).where(is_one_row(self.identity, part, dialect))
-            for edge in session.scalars(these, bind_arguments=bind).unique():
-                found[tuple(getattr(edge, name) for name in names)] = edge
+            these = sa.select(self.model, *sent).where(is_one_of_rows(columns, part, dialect))
+            for edge, *identity in session.execute(these, bind_arguments=bind).unique():
+                found[tuple(identity)] = edge
         return [found.get(identity) for identity in identities]
+
+    def identity_as_sent(self, source: Any) -> list[Any]:
+        """Return the columns of :attr:`identity` as they are found in `source`, as sent."""
+        found = enumerate(source[column.key] for column in self.identity)
+        return [as_sent(column, f"identity{number}") for number, column in found]
 
     def pair(self, edge: Any) -> tuple[Any, Any]:
         """Return the keys of an edge object, source first."""
@@ -160,7 +169,7 @@ class EdgeTable:
         if self._is_known_by_pair:
             source_first = self.mapper.primary_key[0] is self.source
             keys = (pair if source_first else pair[::-1] for pair in pairs)
-            model, _, token = self._identity_key
+            model, _, token = self._keyless_identity
             held = session.identity_map
             found = (held.get((model, key, token)) for key in keys)
             return [edge for edge in found if edge is not None]
@@ -197,8 +206,8 @@ class EdgeTable:
         return pairs
 
     @cached_property
-    def _identity_key(self) -> Any:
-        """The key by which sessions know an edge, which SQLAlchemy makes at its leisure."""
+    def _keyless_identity(self) -> Any:
+        """An edge's identity key without its keys: SQLAlchemy takes long to make each anew."""
         return self.mapper.identity_key_from_primary_key((None, None))
 
     @cached_property

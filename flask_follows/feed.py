@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .clauses import LIMIT, VIEWER, several
+from .beyond import Form, form_for
+from .clauses import LIMIT, NEAR, criteria, several
 from .errors import ConfigurationError
 from .feed_statements import AUTHOR, FeedStatements
-from .paging import Form, Page, form_for, page_size
+from .paging import Page, page_size
 from .posts import Posts
 from .relation import Relation
 from .streams import refuse_in_stream
@@ -63,9 +64,9 @@ class Feeds:
         dialect = self._database_of(session, posts).dialect
         if near is not None and not self._relation.source.can_hold(near, dialect):
             near = None
-        criteria = tuple(several(where))
-        prepare = self._prepare if criteria else self._prepared
-        prepared = prepare(posts, dialect.name, include_self, criteria)
+        further = tuple(criteria(where))
+        prepare = self._prepare if further else self._prepared
+        prepared = prepare(posts, dialect.name, include_self, further)
         return Feed(prepared, session, near, tuple(several(options)), dialect)
 
     def _database_of(self, session: Session, posts: Posts) -> sa.Engine:
@@ -127,13 +128,13 @@ class Feed:
         values = places.values(after, self.dialect)
         if self.near is None:
             return Page([])
-        parameters = {VIEWER: self.near, LIMIT: size + 1}
+        parameters = {NEAR: self.near, LIMIT: size + 1}
         parameters |= dict(zip(places.columns, values or (), strict=False))
         form = None if values is None else form_for(self.dialect)
         rows = _WAYS.get(self.dialect.name, _joined)(self, form, parameters)
         page = places.order.cut(rows, after, None, size, dialect=self.dialect)
         # The way back is not offered: what is new in a feed is found by its first page.
-        return Page(page.items, page.next)
+        return replace(page, previous=None)
 
     def run(self, name: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> list[Row]:
         """Run a statement that gives posts; return its rows."""
@@ -141,8 +142,8 @@ class Feed:
         if self.options:  # a copy, of which SQLAlchemy would have to make the cache key anew
             statement = statement.options(*self.options)
         result = self._execute(statement, parameters)
-        may_repeat = self.options or self.prepared.statements.posts.loads_by_join
-        rows: Any = (result.unique() if may_repeat else result).all()
+        # Posts may load others by a join, which a host may ask for where we do not see it.
+        rows: Any = result.unique().all()
         return cast("list[Row]", rows)
 
     def frontier(
@@ -185,7 +186,7 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
     values = dict(parameters)
     for place, (author, most) in enumerate(limits.items()):
         values |= {f"{AUTHOR}{place}": author, f"{LIMIT}{place}": most}
-    del values[VIEWER]
+    del values[NEAR]
     return feed.run("branches", [form, len(limits)], values)
 
 

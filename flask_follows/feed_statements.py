@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from .clauses import LIMIT, VIEWER
-from .paging import Form
+from .beyond import Form
+from .clauses import LIMIT, NEAR
 from .posts import Places, Posts
 from .reads import End
 
@@ -101,7 +101,7 @@ class FeedStatements:
         end = self.end
         edge = end.view.alias("edge")
         near, far = edge.c[end.near_column.key], edge.c[end.far_column.key]
-        viewer = sa.bindparam(VIEWER, type_=end.near.column.type)
+        viewer = sa.bindparam(NEAR, type_=end.near.column.type)
         # Some hosts have everybody follow himself, to have his own posts in the feed.
         keys = sa.select(far.label("author")).where(near == viewer, far != viewer)
         if not end.edges.unique:

@@ -17,7 +17,7 @@ from .capacity import Capacity, Holdable
 from .errors import ConfigurationError, UnsavedInstanceError, WrongTypeError
 from .streams import flush
 
-__all__ = ["Endpoint", "is_nobody", "python_type", "session_of", "state_of"]
+__all__ = ["Endpoint", "folded", "is_nobody", "python_type", "session_of", "state_of"]
 
 # Attributes by which an error message names an object, if it has them loaded.
 _NAMES = ("id", "username", "name", "title", "headline")
@@ -245,6 +245,11 @@ class Endpoint:
     def _expected(self) -> str:
         kind = "" if self.python_type is None else f" ({self.python_type.__name__})"
         return f"an instance of {self.model.__name__} or its primary key{kind}"
+
+
+def folded(key: Any) -> Any:
+    """Return a key as databases compare it that take "Ann" and "ann" for one."""
+    return key.casefold() if isinstance(key, str) else key
 
 
 def is_nobody(value: Any) -> bool:

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
 from .chunks import chunks
-from .clauses import KEYS, LIMIT, VIEWER
+from .clauses import KEYS, LIMIT, NEAR
 from .edges import EdgeTable
+from .keys import folded
 from .paging import whole_number
 from .reads import End
 from .relation import Relation
@@ -87,7 +88,7 @@ class Known:
         if not end.near.can_hold(near, dialect):
             return found
         for part in chunks([key for key in keys if end.far.can_hold(key, dialect)]):
-            found |= self._read(session, {VIEWER: near, KEYS: part, LIMIT: limit})
+            found |= self._read(session, {NEAR: near, KEYS: part, LIMIT: limit})
         return found
 
     def _in_common(self, viewer: Any, user: Any, *, reverse: bool) -> Query[Any]:
@@ -110,11 +111,13 @@ class Known:
 
     def _read(self, session: Session, parameters: Mapping[str, Any]) -> dict[Any, KnownFollowers]:
         bind = {"mapper": self._end.edges.mapper}
+        asked = {folded(key): key for key in parameters[KEYS]}
         found: dict[Any, KnownFollowers] = {}
         refuse_in_stream(session, **bind)
         rows = session.execute(self._first_of_each, parameters, bind_arguments=bind)
         for key, user, count in map(tuple, rows.unique()):
-            known = found.setdefault(key, KnownFollowers([], count))
+            # An edge may spell the key otherwise, where the database takes both for one.
+            known = found.setdefault(asked.get(folded(key), key), KnownFollowers([], count))
             if user is not None:
                 known.users.append(user)
         return found
@@ -122,7 +125,7 @@ class Known:
     @cached_property
     def _first_of_each(self) -> Any:
         end = self._end
-        viewer = sa.bindparam(VIEWER, type_=end.near.column.type)
+        viewer = sa.bindparam(NEAR, type_=end.near.column.type)
         edge = edges_where(end, "edge", lambda near: near == viewer)
         return first_of_each(self._relation, edge)
 

@@ -11,16 +11,17 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from .statements import Inserted, MissingEndpoint, Pair, Writer, lookup, one_or_many, parameters
 
-__all__ = ["MySQLWriter", "raise_as_integrity_error"]
+__all__ = ["MySQLWriter", "as_integrity_error"]
 
 
-def raise_as_integrity_error(error: OperationalError) -> None:
-    """Tell of a column left without a value as on any other database.
+def as_integrity_error(error: OperationalError) -> DBAPIError:
+    """Return the error for a column left without a value, as other databases have it; else itself.
 
-    :raises IntegrityError: in the place of the OperationalError that MySQL and MariaDB have for it.
+    MySQL and MariaDB have an OperationalError for it.
     """
-    if error.orig is not None and error.orig.args[:1] == (_NO_DEFAULT_CODE,):
-        raise IntegrityError(error.statement, error.params, error.orig) from error
+    if error.orig is None or error.orig.args[:1] != (_NO_DEFAULT_CODE,):
+        return error
+    return IntegrityError(error.statement, error.params, error.orig)
 
 
 class MySQLWriter(Writer):

@@ -1,4 +1,4 @@
-"""Keyset pages: cursors, the condition that continues a page, and :class:`Page` itself.
+"""Keyset pages: cursors, their order, and :class:`Page` itself.
 
 A cursor is the place of one edge in its order (time and key), so a page costs the same however
 deep it lies, and edges made meanwhile shift nothing. It is readable by anyone and grants nothing;
@@ -13,33 +13,28 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property, lru_cache
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.functions import FunctionElement
 
+from .beyond import Form
+from .clauses import AS_SENT, as_sent
 from .errors import ConfigurationError, InvalidCursorError, WrongTypeError
 from .keys import python_type
 from .types import has_zone, is_utc
 
 __all__ = [
-    "Form",
     "Order",
     "Page",
     "can_be_a_place",
-    "form_for",
-    "loads_by_join",
     "page_size",
     "whole_number",
 ]
 
 T = TypeVar("T")
-
-# Makes a condition of columns, values for them, and whether what lies above them is meant.
-Form: TypeAlias = Callable[[Sequence[Any], Sequence[Any], bool], "sa.ColumnElement[bool]"]
 
 PER_PAGE = 20
 # A page reads one row more, and a larger LIMIT would be an error of the database.
@@ -48,7 +43,6 @@ _LONGEST_CURSOR = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
-_AS_SENT = sa.types.NullType()
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # For each type that may stand in a cursor: its mark there, and the way to text and back.
@@ -87,16 +81,27 @@ class Page(Generic[T]):
     def edges(self) -> list[Any]:
         """The edge objects beside the items, in the same order; none beside the posts of a feed.
 
-        Read when first asked for, in one statement more. None in the place of an edge that another
-        transaction has removed meanwhile.
+        Read when first asked for: one statement more for up to 300. None in the place of an edge
+        that is gone by then.
         """
         return self.read_edges()
+
+    def __reduce__(self) -> Any:
+        """Return what a page is made of again, for a cache: not the edges, which have no module."""
+        return type(self), (self.items, self.next, self.previous, _edges_of_another_time)
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def _edges_of_another_time() -> list[Any]:
+    raise ConfigurationError(
+        "this page has been pickled, for a cache say, and edges are not kept with it; "
+        "keep what you need of page.edges beside it"
+    )
 
 
 class _Padded(FunctionElement[Any]):
@@ -155,14 +160,18 @@ class Order:
         found, oldest = source[column.key], self._oldest.get(column.key)
         if column.key in self._written_by_sql:
             found = _Padded(found)
-        return found if oldest is None else sa.func.coalesce(found, sa.literal(oldest, column.type))
+        if oldest is None:
+            return found
+        # Nobody reads it, but a join that a host asks for may have it selected; and then a type of
+        # the host's would get what MariaDB makes of it, a text.
+        return sa.type_coerce(sa.func.coalesce(found, sa.literal(oldest, column.type)), AS_SENT)
 
     def beyond(
         self, values: Sequence[Any], form: Form, *, newer: bool, source: Any = None
     ) -> sa.ColumnElement[bool]:
         """Return the condition for edges older (or newer) than the place `values`.
 
-        :param form: how to say it, see :func:`form_for`.
+        :param form: how to say it, see :func:`.beyond.form_for`.
         :param source: where to find the columns by key (a table's `c`), if not in their own table.
         """
         bound = [
@@ -181,12 +190,13 @@ class Order:
         per_page: int,
         *,
         dialect: sa.Dialect,
-        read_edges: Callable[[list[Any]], list[Any]] = list,
+        read_edges: Callable[[list[Any]], list[Any]] = lambda _rows: [],
     ) -> Page[Any]:
         """Make a page of rows that begin with the object and end with its place, as sent.
 
         :param rows: in reading direction, and one more than fit, if there are so many.
-        :param read_edges: given the rows without their places, returns the edges.
+        :param dialect: that of the database that sent the places.
+        :param read_edges: given the rows without their places, returns the edges; else none.
         """
         more, newer = len(rows) > per_page, before is not None
         rows = rows[:per_page][:: -1 if newer else 1]
@@ -208,17 +218,25 @@ class Order:
 
         Of most rows nobody asks for the place, and to make a time of what was sent takes long.
         """
-        sent = (sa.type_coerce(source[column.key], _AS_SENT) for column in self.columns)
-        return [value.label(f"place{number}") for number, value in enumerate(sent)]
+        found = enumerate(source[column.key] for column in self.columns)
+        return [as_sent(column, f"place{number}") for number, column in found]
 
     def _place_of(self, row: Sequence[Any], dialect: sa.Dialect) -> str:
         sent = zip(self._receivers(dialect), row[-len(self.columns) :], strict=True)
         return self.place([value if receive is None else receive(value) for receive, value in sent])
 
     def _find_receivers(self, dialect: sa.Dialect) -> list[Any]:
-        """Return what makes a column's value of what a driver sends, None where that is it."""
-        kinds = (column.type.dialect_impl(dialect) for column in self.columns)
-        return [kind.result_processor(dialect, None) for kind in kinds]
+        """Return what makes a column's value of what a driver sends, None where that is it.
+
+        And None for a type that cannot stand in a cursor, as :meth:`place` then says.
+        """
+        receivers = []
+        for column in self.columns:
+            kind, known = column.type.dialect_impl(dialect), python_type(column)
+            is_sent = kind.column_expression(column) is None
+            fits = is_sent and (known is None or can_be_a_place(known))
+            receivers.append(kind.result_processor(dialect, None) if fits else None)
+        return receivers
 
     def place(self, edge: Sequence[Any]) -> str:
         """Return the cursor of an edge, given the values of the order's columns."""
@@ -261,58 +279,6 @@ class Order:
 def can_be_a_place(kind: type[Any]) -> bool:
     """Tell whether values of a type may stand in a cursor."""
     return any(issubclass(kind, known) for known in _CODECS)
-
-
-def loads_by_join(*mappers: Mapper[Any]) -> bool:
-    """Tell whether a model loads others by a join, which may give an object several rows."""
-    kinds = [kind for mapper in mappers for kind in mapper.self_and_descendants]
-    return any(loaded.lazy in ("joined", False) for kind in kinds for loaded in kind.relationships)
-
-
-def form_for(dialect: sa.Dialect) -> Form:
-    """Return the form of "beyond this place" that a database answers from its index.
-
-    They all mean the same. A form that a database does not see through makes it read all edges on
-    the other side of the place, however few are on the page.
-    """
-    return _FORMS.get(dialect.name, _nested)
-
-
-def _nested(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
-    """Return `a <= :a AND (a < :a OR b < :b)`.
-
-    Bounded on all databases that were measured, but for edges of one and the same time: of these
-    it reads all on the other side.
-    """
-    column, value = columns[0], values[0]
-    strict = column > value if newer else column < value
-    if len(columns) == 1:
-        return strict
-    rest = _nested(columns[1:], values[1:], newer)
-    return sa.and_(column >= value if newer else column <= value, sa.or_(strict, rest))
-
-
-def _row(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
-    """Return `(a, b) < (:a, :b)`; MariaDB reads everything for it."""
-    edge, place = sa.tuple_(*columns), sa.tuple_(*values)
-    return edge > place if newer else edge < place
-
-
-def _ranges(columns: Sequence[Any], values: Sequence[Any], newer: bool) -> Any:
-    """Return `a < :a OR a = :a AND b < :b`; PostgreSQL and SQLite read everything for it."""
-    column, value = columns[0], values[0]
-    strict = column > value if newer else column < value
-    if len(columns) == 1:
-        return strict
-    return sa.or_(strict, sa.and_(column == value, _ranges(columns[1:], values[1:], newer)))
-
-
-_FORMS: dict[str, Form] = {
-    "sqlite": _row,
-    "postgresql": _row,
-    "mysql": _ranges,
-    "mariadb": _ranges,
-}
 
 
 def _encoded(value: Any) -> str:

@@ -15,9 +15,11 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper
 
+from .beyond import Form
+from .clauses import PLACE
 from .errors import ConfigurationError, InvalidCursorError
 from .keys import Endpoint, python_type
-from .paging import Form, Order, can_be_a_place, loads_by_join
+from .paging import Order, can_be_a_place
 from .types import plain_type
 
 __all__ = ["Posts"]
@@ -76,12 +78,7 @@ class Posts:
     def names(self) -> dict[Any, str]:
         """Names for the order and the key in a sub-query, the order first."""
         both = dict.fromkeys([*self.order, *self.keys])
-        return {attribute: f"follows_place{number}" for number, attribute in enumerate(both)}
-
-    @cached_property
-    def loads_by_join(self) -> bool:
-        """Whether a post may come in several rows, with others that it loads by a join."""
-        return loads_by_join(self.mapper)
+        return {attribute: f"{PLACE}{number}" for number, attribute in enumerate(both)}
 
     def places(self, dialect_name: str) -> Places:
         """Return the order as a kind of database has it."""

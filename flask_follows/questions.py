@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from .answers import Answers, Known
 from .chunks import chunks
 from .clauses import is_parameter, is_whole
+from .keys import folded
 from .reads import End
 from .statements import Pair
 from .streams import flush
@@ -100,7 +101,7 @@ class Questions:
             rows: Any = connection.execute(self._both_ways, {"near": near, "far": chunk})
             for key, is_back in rows:
                 (back if is_back else there).add(key)
-        if not self._is_exact and not (there | back) <= set(asked):
+        if not self._is_exact and not _tells_apart(asked, there | back):
             # The database takes other spellings for the same keys: each is a question of its own.
             there = {key for key in asked if forward.contains(session, near, key)}
             back = {key for key in asked if backward.contains(session, near, key)}
@@ -242,6 +243,11 @@ class _Asked:
     def _whole(self) -> sa.Select[Any]:
         end, limit = self.end, sa.bindparam("limit", type_=sa.Integer)
         return sa.select(end.far_column).where(is_parameter("near", end.near_column)).limit(limit)
+
+
+def _tells_apart(asked: Sequence[Any], found: set[Any]) -> bool:
+    """Tell whether a database has taken each of some keys for a key of its own."""
+    return found <= set(asked) and len(set(map(folded, asked))) == len(asked)
 
 
 def _is_reverse(known: Known, pair: Pair, expected: bool) -> bool:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
-from .clauses import as_read, is_parameter, is_whole, shared
+from .beyond import Form, form_for
+from .clauses import LIMIT, NEAR, PLACE, as_read, is_parameter, is_whole, shared
 from .edges import EdgeTable
 from .errors import InvalidCursorError
 from .keys import Endpoint
 from .ordering import ordered_query
-from .paging import Form, Order, Page, form_for, loads_by_join
+from .paging import Order, Page
 from .streams import refuse_in_stream
 
 __all__ = ["End", "Half", "OrderBy"]
@@ -207,14 +208,13 @@ class End:
         values = self.place(after if before is None else before, dialect)
         form = None if values is None else form_for(dialect)
         statement = self._page(before is not None, form)
-        parameters = {"near": near, "limit": per_page + 1}
-        parameters |= {f"place{number}": value for number, value in enumerate(values or ())}
+        parameters = {NEAR: near, LIMIT: per_page + 1}
+        parameters |= {f"{PLACE}{number}": value for number, value in enumerate(values or ())}
         refuse_in_stream(session, **bind)
         rows: Any = session.execute(statement, parameters, bind_arguments=bind)
-        rows = rows.unique() if self._repeats else rows
         read_edges = partial(self.edges.objects, session)
         return self.order.cut(
-            rows.all(), after, before, per_page, dialect=dialect, read_edges=read_edges
+            rows.unique().all(), after, before, per_page, dialect=dialect, read_edges=read_edges
         )
 
     def refuse_pages(self, is_ordered: bool) -> None:
@@ -236,10 +236,6 @@ class End:
         if not self.far.can_hold(values[-1], dialect):
             raise InvalidCursorError("this page cursor names a key that cannot exist")
         return values
-
-    @cached_property
-    def _repeats(self) -> bool:
-        return loads_by_join(self.far.mapper)
 
     def _rows(self, half: Half) -> sa.Select[Any]:
         """Select the rows as one half reads them."""
@@ -299,7 +295,7 @@ class End:
         return lru_cache(maxsize=8)(self._build_page)
 
     def _build_page(self, newer: bool, form: Form | None) -> Any:
-        limit = sa.bindparam("limit", type_=sa.Integer)
+        limit = sa.bindparam(LIMIT, type_=sa.Integer)
         parts = [self._build_cut(half, newer, form).limit(limit) for half in self.halves]
         if len(parts) == 1:
             cut = parts[0].subquery("edge")
@@ -308,7 +304,7 @@ class End:
             clauses = self.order.clauses(both.c, newest_first=not newer)
             cut = sa.select(both).order_by(*clauses).limit(limit).subquery("edge")
         shared(cut)
-        identity = (cut.c[column.key] for column in self.edges.identity)
+        identity = self.edges.identity_as_sent(cut.c)
         return (
             sa.select(self.far.model, *identity, *self.order.as_sent(cut.c))
             .select_from(cut)
@@ -320,13 +316,13 @@ class End:
         """Select the edges of a page, as far as one half has them."""
         table = self.edges.table
         columns: dict[str, Any] = {**table.c, self.far_column.key: half.far}
-        needed = {*self.order.columns, *self.edges.identity, half.far}
-        is_view = len(self.halves) > 1
-        rows = self._rows(half) if is_view else sa.select(*(c for c in table.c if c in needed))
-        rows = rows.where(is_parameter("near", half.near), *is_whole(half.far))
+        needed = {column.key for column in (*self.order.columns, *self.edges.identity)}
+        rows = sa.select(table) if len(self.halves) == 1 else self._rows(half)
+        rows = rows.with_only_columns(*(c for c in rows.selected_columns if c.key in needed))
+        rows = rows.where(is_parameter(NEAR, half.near), *is_whole(half.far))
         if form is not None:
             places = [
-                sa.bindparam(f"place{number}", type_=column.type)
+                sa.bindparam(f"{PLACE}{number}", type_=column.type)
                 for number, column in enumerate(self.order.columns)
             ]
             rows = rows.where(self.order.beyond(places, form, newer=newer, source=columns))

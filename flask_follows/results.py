@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from flask_sqlalchemy.query import Query
 from sqlalchemy.exc import InvalidRequestError
 
+from .beyond import form_for
 from .ordering import NewestFirst
-from .paging import Page, form_for, page_size
+from .paging import Page, page_size
 from .reads import End
 from .relation import Relation
 from .streams import refuse_in_stream
@@ -91,7 +92,7 @@ class RelatedResult(NewestFirst, Query):
             query = query.filter(end.order.beyond(place, form_for(dialect), newer=newer))
         order = end.order.clauses(end.view.c, newest_first=not newer)
         read = Query.order_by(query, *order).limit(size + 1)
-        identity = (end.view.c[column.key] for column in end.edges.identity)
+        identity = end.edges.identity_as_sent(end.view.c)
         rows = read.add_columns(*identity, *end.order.as_sent(end.view.c)).all()
         read_edges = partial(end.edges.objects, self.session)
         return end.order.cut(rows, after, before, size, dialect=dialect, read_edges=read_edges)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from .chunks import chunks, is_one_row
+from .chunks import chunks, is_one_of_rows
 from .edges import EdgeTable
 from .keys import Endpoint
 
@@ -130,10 +130,11 @@ class Writer:
         """Delete one edge by its key; tell whether it was there."""
         return connection.execute(self._delete_one, parameters([pair], {})).rowcount > 0
 
-    def can_hold(self, connection: sa.Connection, pair: Pair) -> bool:
+    def can_hold(self, pair: Pair) -> bool:
         """Tell whether the key columns could hold these values at all."""
-        dialect = connection.dialect
-        return self.source.can_hold(pair[0], dialect) and self.target.can_hold(pair[1], dialect)
+        source, target = pair
+        is_held = self.source.can_hold(source, self.dialect)
+        return is_held and self.target.can_hold(target, self.dialect)
 
     def missing(self, connection: sa.Connection, pairs: Sequence[Pair]) -> dict[Endpoint, set[Any]]:
         """Return the keys in the pairs that no object has.
@@ -174,7 +175,7 @@ class Writer:
 
     def existing(self, connection: sa.Connection, endpoint: Endpoint, keys: set[Any]) -> set[Any]:
         """Return the keys, as they are stored, of the objects that are there, and lock these."""
-        holdable = [key for key in keys if endpoint.can_hold(key, connection.dialect)]
+        holdable = [key for key in keys if endpoint.can_hold(key, self.dialect)]
         existing: set[Any] = set()
         for chunk in chunks(sorted(holdable)):
             found = sa.select(endpoint.column).where(endpoint.column.in_(chunk))
@@ -198,8 +199,8 @@ class Writer:
         In one order: of two who hold the same objects, neither waits for the other with one of
         them in hand.
         """
-        column, dialect = endpoint.column, connection.dialect
-        wanted = sorted({key for key in keys if endpoint.can_hold(key, dialect)})
+        column = endpoint.column
+        wanted = sorted({key for key in keys if endpoint.can_hold(key, self.dialect)})
         for chunk in chunks(wanted):
             objects = sa.select(column).where(column.in_(chunk)).order_by(column)
             connection.execute(self.exclusively(objects)).all()
@@ -249,7 +250,7 @@ class Writer:
         """Return "the row is the edge of one of these pairs"."""
         columns = (self.edges.table if rows is None else rows).c
         ends = columns[self.edges.source.key], columns[self.edges.target.key]
-        return is_one_row(ends, pairs, self.dialect)
+        return is_one_of_rows(ends, pairs, self.dialect)
 
     def is_there(self, connection: sa.Connection, pair: Pair, *, locked: bool = False) -> bool:
         """Tell whether there is an edge."""

@@ -19,7 +19,7 @@ from .chunks import chunks
 from .dialects import writer_class
 from .edges import EdgeTable
 from .keys import Endpoint
-from .mysql_writer import raise_as_integrity_error
+from .mysql_writer import as_integrity_error
 from .reads import End, Half, OrderBy
 from .statements import Inserted, MissingEndpoint, Pair, Writer, open_transaction
 
@@ -81,13 +81,12 @@ class Storage(ABC):
         """
         connection = self.edges.connection(session, writes=True)
         writer = self.writer(connection.dialect)
-        if not all(writer.can_hold(connection, row) for row in rows):
+        if not all(writer.can_hold(row) for row in rows):
             raise MissingEndpoint(writer.missing(connection, rows))
         try:
             inserted = writer.insert(connection, rows, values, exact)
         except OperationalError as error:
-            raise_as_integrity_error(error)
-            raise
+            raise as_integrity_error(error) from error.orig
         if inserted.count:
             self.expire(session, rows)
         return inserted
@@ -96,7 +95,7 @@ class Storage(ABC):
         """Delete one edge by its key; tell whether it was there."""
         connection = self.edges.connection(session, writes=True)
         writer = self.writer(connection.dialect)
-        return writer.can_hold(connection, row) and self._delete_row(session, connection, row)
+        return writer.can_hold(row) and self._delete_row(session, connection, row)
 
     def delete_at(
         self, session: Session, end: End, near: Any, far: Sequence[Any] | None, *, exact: bool

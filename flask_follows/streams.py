@@ -27,7 +27,8 @@ __all__ = ["flush", "refuse_in_stream", "watch"]
 DRIVERS = {"pymysql"}
 _KEY = "flask_follows.stream"
 
-# Cursors of streamed results, of whatever connection: mostly none.
+# References to the cursors of streamed results, of whatever connection: mostly none. No WeakSet:
+# each statement asks whether it is empty.
 _STREAMED: set[ref[Any]] = set()
 _SESSIONS: WeakSet[type[Session]] = WeakSet()
 _WATCHED: WeakSet[sa.Engine] = WeakSet()

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .clauses import KEYS, LIMIT, VIEWER, several
+from .clauses import KEYS, LIMIT, NEAR, criteria
+from .keys import folded
 from .known import first_of_each
 from .paging import whole_number
 from .relation import Relation
@@ -23,7 +24,7 @@ __all__ = ["FIRST_HOP", "Suggestion", "Suggestions"]
 FIRST_HOP = 100
 # Of those in common, so many are named beside each suggestion.
 NAMED = 3
-# The parameter with the first of these numbers.
+# Name of the parameter that holds `first_hop`.
 HOP = "follows_hop"
 
 
@@ -44,9 +45,14 @@ class Suggestion:
     def known(self) -> list[Any]:
         """The first few of those in common, in the order of their keys.
 
-        Read when first asked for, in one statement for all suggestions given out together.
+        Read when first asked for, in one statement for all suggestions given out together; so
+        they are those of that moment.
         """
         return self.read_known()
+
+    def __reduce__(self) -> Any:
+        """Return what a suggestion is made of again, for a cache: who is known is read now."""
+        return type(self), (self.user, self.count, partial(list, self.known))
 
 
 class Suggestions:
@@ -59,9 +65,9 @@ class Suggestions:
     def of(self, user: Any, limit: int, where: Any, first_hop: int) -> list[Suggestion]:
         """Return whom a user might want to follow, most in common first, then by key.
 
-        Nobody who is followed already, and not the user. One statement, and one more for whom they
-        have in common; the cost grows with `first_hop` and with how many these follow, not with
-        the graph.
+        Nobody who is followed already, and not the user. One statement, and one more when
+        :attr:`Suggestion.known` is first asked for; the cost grows with `first_hop` and with how
+        many these follow, not with the graph.
 
         :param user: as object or key; a visitor who is not logged in gets none.
         :param limit: how many at most.
@@ -75,23 +81,22 @@ class Suggestions:
         dialect = session.get_bind(mapper=end.edges.mapper).dialect
         if near is None or not end.near.can_hold(near, dialect):
             return []
-        parameters = {VIEWER: near, HOP: first_hop, LIMIT: limit}
-        criteria = several(where)
-        statement = self._build(criteria) if criteria else self._ranked
+        parameters = {NEAR: near, HOP: first_hop, LIMIT: limit}
+        further = criteria(where)
+        statement = self._build(further) if further else self._ranked
         rows = self._rows(session, statement, parameters)
         named = {**parameters, KEYS: [key for key, _, _ in rows], LIMIT: NAMED}
         known = cache(partial(self._read_known, session, named))
-
-        def read_known(key: Any) -> list[Any]:
-            return known().get(key, [])
-
-        return [Suggestion(found, count, partial(read_known, key)) for key, found, count in rows]
+        return [
+            Suggestion(found, count, partial(_known_to, known, key)) for key, found, count in rows
+        ]
 
     def _read_known(self, session: Session, parameters: Any) -> dict[Any, list[Any]]:
-        """Return, by key of the one suggested, whom one knows of those who follow him."""
+        """Return, by folded key of the one suggested, whom one knows of those who follow him."""
         known: dict[Any, list[Any]] = {}
         for key, friend, _ in self._rows(session, self._known, parameters):
-            known.setdefault(key, []).append(friend)
+            # An edge may spell the key otherwise, where the database takes both for one.
+            known.setdefault(folded(key), []).append(friend)
         return known
 
     def _rows(self, session: Session, statement: Any, parameters: Any) -> list[tuple[Any, ...]]:
@@ -109,7 +114,7 @@ class Suggestions:
     def _known(self) -> Any:
         return first_of_each(self._relation, self._hop())
 
-    def _build(self, criteria: Sequence[Any]) -> Any:
+    def _build(self, further: Sequence[Any]) -> Any:
         end, hop = self._end, self._hop()
         edge, own = end.view.alias("edge"), end.view.alias("own")
         near, far = end.near_column.key, end.far_column.key
@@ -121,8 +126,8 @@ class Suggestions:
             .join(edge, edge.c[near] == hop.c.far)
             .where(edge.c[far] != _viewer(end), ~is_followed.correlate(edge))
         )
-        if criteria:
-            found = found.join(end.far.model, end.far.attribute() == edge.c[far]).where(*criteria)
+        if further:
+            found = found.join(end.far.model, end.far.attribute() == edge.c[far]).where(*further)
         ranked = found.group_by(edge.c[far]).order_by(common.desc(), edge.c[far])
         cut = ranked.limit(sa.bindparam(LIMIT, type_=sa.Integer)).subquery("cut")
         return (
@@ -146,5 +151,9 @@ class Suggestions:
         return newest.limit(sa.bindparam(HOP, type_=sa.Integer)).subquery("hop")
 
 
+def _known_to(read: Callable[[], dict[Any, list[Any]]], key: Any) -> list[Any]:
+    return read().get(folded(key), [])
+
+
 def _viewer(end: Any) -> sa.BindParameter[Any]:
-    return sa.bindparam(VIEWER, type_=end.near.column.type)
+    return sa.bindparam(NEAR, type_=end.near.column.type)

@@ -103,7 +103,7 @@ class Mirrored(Symmetrical):
     def delete(self, session: Session, row: Pair) -> bool:
         """See :meth:`Storage.delete`. Two statements, and on SQLite one to begin with."""
         connection = self.edges.connection(session, writes=True)
-        if not self.writer(connection.dialect).can_hold(connection, row):
+        if not self.writer(connection.dialect).can_hold(row):
             return False
         # Else a row that SQLite finds could be gone before it is deleted.
         open_transaction(connection, self.edges.table)

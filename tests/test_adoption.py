@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -1099,6 +1099,102 @@ def test_the_check_names_what_is_missing(adopt, db):
         "table 'followers' has no primary key on follower_id, followed_id: add it with a migration",
         "Error: 3 problems found",
     ]
+
+
+def test_edges_with_a_key_of_the_mapping(make_app, db, database):
+    """Beside each user is the edge that the host's mapping knows, of several of one pair."""
+    User = make_user_model(db)
+    columns = (sa.Column(name, sa.ForeignKey("user.id")) for name in ("src", "dst"))
+    note = sa.Column("note", sa.String(9))
+    links = sa.Table("link", db.metadata, *columns, note)
+
+    class Link(db.Model):
+        __table__ = links
+        __mapper_args__: ClassVar[Any] = {"primary_key": [*links.c]}
+
+    app = make_app(db)
+    follows = Follows(app, db, User, follow_model=Link, through_fields=("src", "dst"))
+    with app.app_context():
+        db.create_all()
+        me, other = User(username="me"), User(username="other")
+        db.session.add_all([me, other])
+        db.session.flush()
+        db.session.add_all([Link(src=me.id, dst=other.id, note=note) for note in "xy"])
+        for page in me.followed.page(), me.followed.filter(User.id == other.id).page():
+            assert page.items == [other, other]
+            assert sorted(edge.note for edge in page.edges) == ["x", "y"]
+        assert follows.is_following(me, other)
+
+
+def test_edges_with_a_time_of_the_database_in_their_key(make_app, db):
+    """An edge is found again by what the database sent, not by what was made of it."""
+    User = make_user_model(db)
+
+    class Link(db.Model):
+        src = orm.mapped_column(sa.ForeignKey("user.id"), primary_key=True)
+        dst = orm.mapped_column(sa.ForeignKey("user.id"), primary_key=True)
+        created_at = orm.mapped_column(
+            sa.DateTime, primary_key=True, server_default=sa.func.current_timestamp()
+        )
+
+    app = make_app(db)
+    follows = Follows(app, db, User, follow_model=Link, through_fields=("src", "dst"))
+    with app.app_context():
+        db.create_all()
+        me, other = User(username="me"), User(username="other")
+        db.session.add_all([me, other])
+        db.session.flush()
+        db.session.execute(sa.insert(Link).values(src=me.id, dst=other.id).inline())
+        for page in me.followed.page(), me.followed.filter(User.id > 0).page():
+            assert [(edge.src, edge.dst) for edge in page.edges] == [(me.id, other.id)]
+        assert follows.is_following(me, other)
+
+
+class NoZone(sa.TypeDecorator):
+    """A time that the host stores without a zone, and gives out with one."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return value and value.astimezone(timezone.utc).replace(tzinfo=None)
+
+    def process_result_value(self, value, dialect):
+        return value and value.replace(tzinfo=timezone.utc)
+
+
+def test_a_join_beside_a_nullable_time_of_a_type_of_the_host(make_app, db):
+    """Where SQLAlchemy selects what we order by, the host's type need not understand it."""
+    User = make_user_model(db, badges=orm.relationship("Badge", lazy="joined"))
+    user_id = orm.mapped_column(sa.ForeignKey("user.id"))
+    Badge = make_user_model(db, name="Badge", mixins=(), username=None, user_id=user_id)
+
+    class Link(db.Model):
+        src = orm.mapped_column(sa.ForeignKey("user.id"), primary_key=True)
+        dst = orm.mapped_column(sa.ForeignKey("user.id"), primary_key=True)
+        created_at = orm.mapped_column(NoZone, nullable=True)
+
+    app = make_app(db)
+    Follows(app, db, User, follow_model=Link, through_fields=("src", "dst"))
+    with app.app_context():
+        db.create_all()
+        me, *others = (User(username=f"u{number}") for number in range(4))
+        db.session.add_all([me, *others])
+        db.session.flush()
+        db.session.add_all(Badge(user_id=other.id) for other in others * 2)
+        times = [
+            None,
+            datetime(2024, 1, 2, tzinfo=timezone.utc),
+            datetime(2024, 1, 1, tzinfo=timezone.utc),
+        ]
+        db.session.add_all(
+            Link(src=me.id, dst=o.id, created_at=t) for o, t in zip(others, times, strict=True)
+        )
+        db.session.flush()
+        expected = [others[1], others[2], others[0]]
+        assert me.followed.limit(3).all() == expected
+        assert me.followed.filter(User.id > 0).page(per_page=2).items == expected[:2]
+        assert me.followed.paginate(per_page=2).items == expected[:2]
 
 
 @pytest.mark.parametrize("make", [secondary_without_a_key, surrogate_without_a_unique_key])

@@ -49,6 +49,16 @@ def delete_as_text_with_columns(w):
         w.session.execute(sa.delete(w.table))
 
 
+def delete_by_a_text_of_objects(w):
+    """Ask for objects by a text that deletes them, where the database can."""
+    if w.session.get_bind().dialect.name == "mysql":
+        w.session.execute(sa.delete(w.table))
+        return
+    words = f"DELETE FROM {w.table.name} RETURNING follower_id, followed_id, created_at"
+    text = sa.text(words).columns(*w.table.c)
+    w.session.scalars(sa.select(w.Follow).from_statement(text)).all()
+
+
 def delete_by_core(w):
     """Delete from the table."""
     w.session.execute(sa.delete(w.table))
@@ -92,6 +102,7 @@ def set_nothing(w):
 EVENTS = [
     delete_as_text,
     delete_as_text_with_columns,
+    delete_by_a_text_of_objects,
     delete_by_core,
     delete_by_orm,
     delete_by_query,

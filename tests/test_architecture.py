@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 # From the ground up, each row a list of modules. A module imports only from rows below its own.
 LAYERS = [
-    ["capacity", "chunks", "errors", "journal", "signals", "types"],
+    ["beyond", "capacity", "chunks", "errors", "journal", "signals", "types"],
     ["streams"],
-    ["announce", "keys", "lines", "ordering"],
-    ["clauses", "edge_models", "edge_rows", "edges", "paging", "tables"],
+    ["announce", "clauses", "keys", "lines", "ordering"],
+    ["edge_models", "edge_rows", "edges", "paging", "tables"],
     ["adoption", "answers", "posts", "reads", "statements", "viewers"],
     ["feed_statements", "mutuals", "mysql_writer", "names", "questions", "unkeyed_writer"],
     ["dialects"],

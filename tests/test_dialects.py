@@ -18,7 +18,7 @@ from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, UnknownUserError, dialects
 from flask_follows.dialects import MySQLWriter, PostgreSQLWriter, SQLiteWriter, writer_class
-from flask_follows.mysql_writer import raise_as_integrity_error
+from flask_follows.mysql_writer import as_integrity_error
 from flask_follows.statements import Writer
 
 from .models import make_user_model
@@ -336,4 +336,5 @@ def test_an_edge_made_by_a_faster_one(users, session, db, follows, writing, else
 @pytest.mark.parametrize("orig", [None, Exception(), Exception(1213, "Deadlock found")])
 def test_an_error_that_is_none_of_integrity(orig):
     """A deadlock stays the error that it is."""
-    raise_as_integrity_error(OperationalError("INSERT", {}, orig))
+    error = OperationalError("INSERT", {}, orig)
+    assert as_integrity_error(error) is error

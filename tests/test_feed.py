@@ -12,11 +12,11 @@ from flask import Flask
 from flask_login import AnonymousUserMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.orm import joinedload, mapped_column, selectinload
+from sqlalchemy.orm import joinedload, mapped_column, relationship, selectinload
 
-from flask_follows import Feed, Follows, InvalidCursorError
+from flask_follows import ConfigurationError, Feed, Follows, InvalidCursorError
 
-from .models import make_post_model
+from .models import make_post_model, make_user_model
 from .work import cost, plan, sent_by, settle
 
 NOON = datetime(2024, 3, 1, 12)
@@ -196,6 +196,18 @@ def test_parameters_of_the_host(users, write, feed, Post, name):
         assert all_of(feed(me, where=where), per_page) == newest_first(posts[:4])
 
 
+@pytest.mark.parametrize("name", ["follows_limit", "follows_near", "follows_place0"])
+def test_parameters_with_names_of_ours(users, feed, follows, Post, User, name):
+    """They would get our values, so they are refused."""
+    (me,) = users(1)
+    for ask in (
+        lambda: feed(me, where=[Post.id > 0, Post.id < sa.bindparam(name, 7)]),
+        lambda: follows.suggestions(me, where=User.id < sa.bindparam(name, 7)),
+    ):
+        with pytest.raises(ConfigurationError, match=f"a parameter '{name}'"):
+            ask()
+
+
 def test_criteria_apply_within_each_author(users, write, feed, Post, User):
     """Pages stay full whatever is left out, also by what holds for the author."""
     me, ann, bob = users(3)
@@ -237,6 +249,33 @@ def test_hidden_posts(users, write, feed, session, Post):
             state.statement = state.statement.options(criterion)
 
     assert feed(me).page(per_page=3).items == [posts[4], posts[2], posts[1]]
+
+
+def test_a_join_that_a_hook_of_the_host_asks_for(start, db):
+    """A page is whole where an event adds loader options, which nobody sees before."""
+    User = make_user_model(db)
+    Post = make_post_model(db, labels=relationship("Label"))
+    post_id = mapped_column(sa.ForeignKey("post.id"))
+    Label = make_user_model(db, name="Label", mixins=(), username=None, post_id=post_id)
+    extension = Follows()
+    start(db, User, extension)
+    me = User(username="me")
+    db.session.add(me)
+    db.session.flush()
+    post = Post(author_id=me.id, created_at=NOON)
+    db.session.add(post)
+    db.session.flush()
+    db.session.add_all([Label(post_id=post.id), Label(post_id=post.id)])
+    db.session.flush()
+    db.session.expire(post)
+
+    @sa.event.listens_for(db.session(), "do_orm_execute")
+    def join(state):
+        if any(column["entity"] is Post for column in state.statement.column_descriptions):
+            state.statement = state.statement.options(joinedload(Post.labels))
+
+    page = extension.feed(me, Post.author_id, (Post.created_at, Post.id)).page()
+    assert [len(post.labels) for post in page] == [2]
 
 
 def test_deleted_users(users, write, feed, session):

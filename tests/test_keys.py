@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import uuid
+from datetime import datetime, timezone
 
 import pytest
 import sqlalchemy as sa
@@ -130,6 +131,67 @@ class TypedGuid(Guid):
     @property
     def python_type(self):
         return uuid.UUID
+
+
+class Positive(sa.TypeDecorator):
+    """Numbers of the host's own kind, which say that they are numbers."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    @property
+    def python_type(self):
+        return int
+
+    def process_bind_param(self, value, dialect):
+        if value is not None and value < 1:
+            raise ValueError("not positive")
+        return value
+
+
+def test_a_type_of_the_host_that_refuses_numbers(db, start, follows):
+    """What it refuses is the key of nobody, however small."""
+    User = make_user_model(db, key=mapped_column(Positive, primary_key=True, autoincrement=True))
+    start(db, User)
+    db.session.add_all([User(id=1, username="ann"), User(id=2, username="bob")])
+    db.session.commit()
+    assert follows.follow(1, 2)
+    assert follows.is_following(1, 2)
+    for key in 0, -5, -32769:
+        assert follows.is_following(1, key) is False
+
+
+class Shifted(sa.TypeDecorator):
+    """Numbers that the database itself makes of others, on their way in and out."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    @property
+    def python_type(self):
+        return int
+
+    def bind_expression(self, bindvalue):
+        return sa.type_coerce(bindvalue, sa.Integer) + 1000
+
+    def column_expression(self, column):
+        return sa.type_coerce(column, sa.Integer) - 1000
+
+
+def test_a_key_that_is_read_by_way_of_sql(db, start, follows):
+    """Pages, cursors and edges have it as the database gives it out."""
+    User = make_user_model(db, key=mapped_column(Shifted, primary_key=True, autoincrement=False))
+    start(db, User)
+    users = [User(id=number, username=f"u{number}") for number in range(1, 5)]
+    db.session.add_all(users)
+    db.session.commit()
+    me, *others = users
+    for number, other in enumerate(others):
+        me.follow(other, created_at=datetime(2024, 1, 1 + number, tzinfo=timezone.utc))
+    for collection in me.followed, me.followed.filter(User.username != "x"):
+        first = collection.page(per_page=2)
+        assert [edge.followed_id for edge in first.edges] == [4, 3]
+        assert [user.id for user in (*first, *collection.page(after=first.next))] == [4, 3, 2]
 
 
 def endpoint(User):

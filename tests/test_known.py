@@ -15,6 +15,7 @@ from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, KnownFollowers, UnsavedInstanceError
 
+from .hosts import add_users
 from .models import make_user_model
 from .work import cost, plan, sent_by, settle
 
@@ -227,6 +228,26 @@ def test_statements(users, follows, assert_statements):
 
 # For each whom the viewer follows, and each user asked about.
 PROBE = {"sqlite": 25, "postgresql": 4, "mariadb": 4, "mysql": 4}
+
+
+def test_keys_in_another_spelling(db, follows, start):
+    """An edge may spell a key otherwise, where the database takes both for one."""
+    User = make_user_model(db, key=sa.String(40).with_variant(sa.String(40, "NOCASE"), "sqlite"))
+    start(db, User)
+    me, ann, bob, cat = add_users(db, User, 4, ["me", "ann", "bob", "cat"])
+    me.followed.add(ann, bob)
+    bob.follow(cat)
+    if not db.session.scalar(sa.select(sa.true()).where(User.id == "CAT").limit(1)):
+        ann.follow(cat)
+    else:
+        row = {"follower_id": "ANN", "followed_id": "CAT", "created_at": sa.func.now()}
+        db.session.execute(sa.insert(follows.Follow.__table__).values(row))
+    known = follows.known_followers_of(me, [cat])
+    assert {key: ([u.id for u in found.users], found.count) for key, found in known.items()} == {
+        "cat": (["ann", "bob"], 2)
+    }
+    (suggested,) = follows.suggestions(me)
+    assert (suggested.user, suggested.count, suggested.known) == (cat, 2, [ann, bob])
 
 
 def test_what_known_followers_cost(session, db, follows, User):

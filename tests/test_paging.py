@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pickle
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -17,8 +19,9 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
 from sqlalchemy.orm import mapped_column
 
-from flask_follows import ConfigurationError, InvalidCursorError, Page, paging
-from flask_follows.paging import PER_PAGE, Order, form_for, page_size
+from flask_follows import ConfigurationError, InvalidCursorError, Page, beyond
+from flask_follows.beyond import form_for
+from flask_follows.paging import PER_PAGE, Order, page_size
 from flask_follows.types import utc_datetime
 
 from .models import make_user_model
@@ -324,11 +327,11 @@ def test_equal_times(make):
         assert items(back[::-1]) == expected[: -len(pages[-1])]
 
 
-@pytest.mark.parametrize("form", [paging._nested, paging._row, paging._ranges])
+@pytest.mark.parametrize("form", [beyond._nested, beyond._row, beyond._ranges])
 def test_every_form_means_the_same(make, User, monkeypatch, form):
     """The databases get different conditions, and each means the same on all of them."""
-    for dialect in [*paging._FORMS]:
-        monkeypatch.setitem(paging._FORMS, dialect, form)
+    for dialect in [*beyond._FORMS]:
+        monkeypatch.setitem(beyond._FORMS, dialect, form)
     collection = make([3, 3, 1, 3, 1, 5])
     expected = collection.all()
     for asked in collection, collection.filter(User.username != "x"):
@@ -340,17 +343,17 @@ def test_every_form_means_the_same(make, User, monkeypatch, form):
 def test_the_form_for_each_database():
     """Each known database has a form, and the others get one that does well on most."""
     assert {kind.name: form_for(kind()) for kind in (sqlite.dialect, postgresql.dialect)} == {
-        "sqlite": paging._row,
-        "postgresql": paging._row,
+        "sqlite": beyond._row,
+        "postgresql": beyond._row,
     }
-    assert form_for(mysql.dialect()) is paging._ranges
-    assert form_for(oracle.dialect()) is paging._nested
+    assert form_for(mysql.dialect()) is beyond._ranges
+    assert form_for(oracle.dialect()) is beyond._nested
 
 
 def test_the_form_of_a_single_column():
     """An order by key alone, as of edges without a time, has the plain condition."""
     order = order_of(sa.Integer)
-    for form in paging._nested, paging._ranges:
+    for form in beyond._nested, beyond._ranges:
         assert str(order.beyond([7], form, newer=False)) == "c0 < :param_1"
         assert str(order.beyond([7], form, newer=True)) == "c0 > :param_1"
 
@@ -378,6 +381,16 @@ def test_an_edge_that_is_gone(make, end):
     collection.remove(page.items[1])
     times = [edge and edge.created_at.minute for edge in page.edges]
     assert times == [4, None, 2]
+
+
+def test_a_page_for_a_cache(make):
+    """It can be pickled, without its edges."""
+    page = make([4, 3, 2, 1]).page(per_page=3)
+    page = dataclasses.replace(page, items=page.items[0].username)  # the class has no module here
+    kept = pickle.loads(pickle.dumps(page))
+    assert (kept.items, kept.next, kept.previous) == (page.items, page.next, page.previous)
+    with pytest.raises(ConfigurationError, match="edges are not kept"):
+        kept.edges  # noqa: B018 - is read
 
 
 def test_one_statement_a_page(make, assert_statements):

@@ -271,6 +271,10 @@ def test_text_in_another_spelling(db, follows, start):
         assert follows.is_following("ann", "BOB") is bool(ignores_case)
         assert follows.status(ann, [bob, cat])[bob].following
         assert not follows.status(ann, [bob, cat])[cat].following
+        both = follows.status("ann", ["bob", "BOB"])
+        assert both["bob"].following
+        assert both["BOB"].following is bool(ignores_case)
+        assert follows.is_following("ann", "BOB") is bool(ignores_case)
     ann.unfollow(bob)
     assert not ann.is_following(bob)
     assert not follows.is_following("ann", "BOB")

@@ -340,6 +340,50 @@ def test_a_page_with_users_who_are_hidden(users, session, User, follows):
     assert sorted(seen) == sorted({fan.id for fan in fans} - {hidden})
 
 
+@pytest.mark.parametrize("name", ["limit", "near", "place0"])
+def test_parameters_of_a_criterion_of_the_host(users, session, User, follows, name):
+    """A loader criterion may have parameters of any name, with values of its own."""
+    star, *fans = users(6)
+    follows.add_many([(fan.id, star.id) for fan in fans])
+    session.commit()
+    last = fans[3].id
+
+    @sa.event.listens_for(session(), "do_orm_execute")
+    def hide(state):
+        if state.is_select:
+            criterion = User.id <= sa.bindparam(name, last, type_=sa.Integer)
+            options = sa.orm.with_loader_criteria(User, criterion)
+            state.statement = state.statement.options(options)
+
+    page = star.followers.page(per_page=3)
+    rest = star.followers.page(after=page.next, per_page=3)
+    assert [user.id for user in [*page, *rest]] == [fan.id for fan in fans[3::-1]]
+
+
+def test_a_join_that_a_hook_of_the_host_asks_for(db, make_app, follows):
+    """A page is whole where an event adds loader options, which nobody sees before."""
+    User = make_user_model(db, badges=sa.orm.relationship("Badge"))
+    user_id = sa.orm.mapped_column(sa.ForeignKey("user.id"))
+    Badge = make_user_model(db, name="Badge", mixins=(), username=None, user_id=user_id)
+    app = make_app(db)
+    follows.init_app(app, db, User)
+    with app.app_context():
+        db.create_all()
+        star, fan = (User(username=f"u{number}") for number in range(2))
+        db.session.add_all([star, fan])
+        fan.follow(star)
+        db.session.add_all([Badge(user_id=fan.id), Badge(user_id=fan.id)])
+        db.session.commit()
+        star.id  # noqa: B018 - is read, so that the page is the only SELECT
+
+        @sa.event.listens_for(db.session(), "do_orm_execute")
+        def join(state):
+            state.statement = state.statement.options(sa.orm.joinedload(User.badges))
+
+        page = star.followers.page()
+        assert [len(user.badges) for user in page] == [2]
+
+
 def test_a_page_of_users_that_load_a_collection_by_a_join(db, make_app, follows):
     """A page is whole where the host's model loads a collection of its own with each user."""
     User = make_user_model(db, badges=sa.orm.relationship("Badge", lazy="joined"))

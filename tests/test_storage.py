@@ -7,6 +7,7 @@ through the same tests. What differs is asserted apart: the rows themselves, and
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -814,7 +815,8 @@ def test_statements_of_many(users, friends, verb, count_statements, db):
 
 
 # How a plan tells of a table that it reads from end to end.
-WHOLE_TABLE = {"sqlite": "SCAN {}", "postgresql": "Seq Scan on {}", "mariadb": "{} ALL"}
+WHOLE_TABLE = {"sqlite": r"SCAN {}", "postgresql": r"Seq Scan on {}", "mariadb": r"{}(_\d+)? ALL"}
+WHOLE_TABLE["mysql"] = WHOLE_TABLE["mariadb"]
 
 
 @every_layout
@@ -835,7 +837,8 @@ def test_no_write_reads_the_whole_table(app, session, User, friends, db):
     for each in on_edges:
         steps = plan(session.connection(), each).splitlines()
         # The table that is written to is not read.
-        assert [step for step in steps if whole in step and "INSERT" not in step] == [], each
+        read = [step for step in steps if "INSERT" not in step and re.search(whole, step)]
+        assert read == [], each
 
 
 # Keys that are no numbers

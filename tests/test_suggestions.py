@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import mapped_column
 
-from flask_follows import Follows
+from flask_follows import Follows, Suggestion
 from flask_follows.suggestions import FIRST_HOP
 
 from .models import make_user_model
@@ -147,6 +148,12 @@ def test_who_follows_himself(make_app, db, User, database):
         me.followed.add(me, ann)
         ann.followed.add(me, ann, bob)
         assert whole(follows.suggestions(me)) == [(bob, 1, [ann])]
+
+
+def test_a_suggestion_for_a_cache():
+    """It can be pickled, and brings those in common."""
+    kept = pickle.loads(pickle.dumps(Suggestion("bob", 1, lambda: ["ann"])))
+    assert (kept.user, kept.count, kept.known) == ("bob", 1, ["ann"])
 
 
 def test_hidden_users(users, session, follows, User):
