@@ -21,6 +21,10 @@ from .types import has_zone, is_utc
 
 __all__ = ["EdgeTable"]
 
+# Up to 2.0.50 at least, SQLAlchemy puts the keys in RETURNING in any order, and takes them for each
+# other when it has the statement from its cache: the session would forget another edge.
+_COMPILED_ANEW = {"compiled_cache": None}
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeTable:
@@ -197,7 +201,11 @@ class EdgeTable:
         deletion = deletion.execution_options(synchronize_session="fetch")
         dialect = session.get_bind(**bind).dialect
         if dialect.delete_returning:
-            rows = session.execute(deletion.returning(*columns), bind_arguments=bind)
+            rows = session.execute(
+                deletion.returning(*columns),
+                bind_arguments=bind,
+                execution_options=_COMPILED_ANEW,
+            )
             return sorted((row[0], row[1]) for row in rows)
         locked = sa.select(*columns).where(*criteria).with_for_update()
         rows = session.execute(locked, bind_arguments=bind)

@@ -670,6 +670,27 @@ def test_loaded_edges_become_deleted(users, friends, session, verb, far_end):
     )
 
 
+def test_the_edges_that_go_are_those_forgotten(make_app, database):
+    """Whatever order SQLAlchemy gives the keys in RETURNING, and from its cache as well."""
+    spare = []
+    for size in range(12):
+        spare.append([sa.Column("x") for _ in range(size)])  # the order is that of a set
+        db, follows = SQLAlchemy(), Follows()
+        User = models.make_user_model(db)
+        app = make_app(db)
+        follows.init_app(app, db, User)
+        with app.app_context():
+            db.drop_all()
+            db.create_all()
+            users = add_users(db, User, 5)
+            for first, second in itertools.pairwise(users):
+                second.follow(first)
+                edge = db.session.scalars(sa.select(follows.Follow)).one()
+                assert second.unfollow(first)
+                assert sa.inspect(edge).deleted
+            db.session.commit()
+
+
 def test_a_loaded_edge_made_anew_elsewhere(users, friends, session, db):
     """Objects of an edge that went in another connection, and is made anew, are up to date."""
     a, b = users(2)
