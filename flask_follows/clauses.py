@@ -91,14 +91,20 @@ def criteria(where: Any) -> Sequence[Any]:
     return given
 
 
-def as_sent(column: Any, name: str) -> Any:
-    """Return a column with its values as the driver sends them, labelled.
+def as_sent(columns: Sequence[Any], source: Any, name: str) -> list[Any]:
+    """Return columns as they are found in `source`, with values as the driver sends them.
 
     What is made of them in Python takes long, and need not lead back to them. A type that is read
     by way of SQL stays as it is.
+
+    :param name: they are labelled with it and a number.
     """
-    is_read_by_sql = column.type.column_expression(column) is not None
-    return (column if is_read_by_sql else sa.type_coerce(column, AS_SENT)).label(name)
+    sent = []
+    for number, column in enumerate(source[column.key] for column in columns):
+        is_read_by_sql = column.type.column_expression(column) is not None
+        value = column if is_read_by_sql else sa.type_coerce(column, AS_SENT)
+        sent.append(value.label(f"{name}{number}"))
+    return sent
 
 
 def is_whole(far: Any) -> list[Any]:

@@ -160,8 +160,7 @@ class EdgeTable:
 
     def identity_as_sent(self, source: Any) -> list[Any]:
         """Return the columns of :attr:`identity` as they are found in `source`, as sent."""
-        found = enumerate(source[column.key] for column in self.identity)
-        return [as_sent(column, f"identity{number}") for number, column in found]
+        return as_sent(self.identity, source, "identity")
 
     def pair(self, edge: Any) -> tuple[Any, Any]:
         """Return the keys of an edge object, source first."""

@@ -218,8 +218,7 @@ class Order:
 
         Of most rows nobody asks for the place, and to make a time of what was sent takes long.
         """
-        found = enumerate(source[column.key] for column in self.columns)
-        return [as_sent(column, f"place{number}") for number, column in found]
+        return as_sent(self.columns, source, "place")
 
     def _place_of(self, row: Sequence[Any], dialect: sa.Dialect) -> str:
         sent = zip(self._receivers(dialect), row[-len(self.columns) :], strict=True)

@@ -316,19 +316,23 @@ def test_statements_are_built_once(ends, session, follows, monkeypatch):
     assert isinstance(forward.near, Endpoint)
 
 
+def show_only(session: Any, model: Any, criterion: Any) -> None:
+    """Hide from a session what does not meet a criterion, as a host with soft deletion does."""
+
+    @sa.event.listens_for(session(), "do_orm_execute")
+    def hide(state):
+        if state.is_select:
+            options = sa.orm.with_loader_criteria(model, criterion)
+            state.statement = state.statement.options(options)
+
+
 def test_a_page_with_users_who_are_hidden(users, session, User, follows):
     """Users that a loader criterion hides shorten a page; nobody behind them is lost."""
     star, *fans = users(11)
     follows.add_many([(fan.id, star.id) for fan in fans])
     session.commit()
     hidden = fans[4].id
-
-    @sa.event.listens_for(session(), "do_orm_execute")
-    def hide(state):
-        if state.is_select:
-            criterion = sa.orm.with_loader_criteria(User, User.id != hidden)
-            state.statement = state.statement.options(criterion)
-
+    show_only(session, User, User.id != hidden)
     seen, after = [], None
     while True:
         page = star.followers.page(after=after, per_page=3)
@@ -346,15 +350,7 @@ def test_parameters_of_a_criterion_of_the_host(users, session, User, follows, na
     star, *fans = users(6)
     follows.add_many([(fan.id, star.id) for fan in fans])
     session.commit()
-    last = fans[3].id
-
-    @sa.event.listens_for(session(), "do_orm_execute")
-    def hide(state):
-        if state.is_select:
-            criterion = User.id <= sa.bindparam(name, last, type_=sa.Integer)
-            options = sa.orm.with_loader_criteria(User, criterion)
-            state.statement = state.statement.options(options)
-
+    show_only(session, User, User.id <= sa.bindparam(name, fans[3].id, type_=sa.Integer))
     page = star.followers.page(per_page=3)
     rest = star.followers.page(after=page.next, per_page=3)
     assert [user.id for user in [*page, *rest]] == [fan.id for fan in fans[3::-1]]
