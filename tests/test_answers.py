@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
 
 from flask_follows import Follows
 from flask_follows.answers import Answers
@@ -170,6 +170,14 @@ def test_an_expired_user_is_asked_about_anew(known, session, assert_statements, 
     getattr(session, how)(*([] if how == "expire_all" else [bob]))
     with assert_statements(1):
         assert ann.is_following(key)
+
+
+def test_a_user_of_no_session_ends_nothing(known, assert_statements, User):
+    """It is expired, too, when it is made to look as if loaded."""
+    ann, bob = known
+    make_transient_to_detached(User(id=bob.id + 1))
+    with assert_statements(0):
+        assert ann.is_following(bob)
 
 
 def test_a_failed_transaction_answers_nothing(known, session, User):
