@@ -7,7 +7,8 @@ made, and to refuse an object that does not exist while the host's transaction g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -106,6 +107,10 @@ class PostgreSQLWriter(_ConflictWriter):
 
     insert_on_conflict = staticmethod(postgresql.insert)
 
+    @cached_property
+    def _built_one(self) -> Callable[[tuple[str, ...]], sa.Executable]:
+        return lru_cache(maxsize=64)(self._build_one)
+
     def insert(
         self,
         connection: sa.Connection,
@@ -114,6 +119,8 @@ class PostgreSQLWriter(_ConflictWriter):
         exact: bool = False,
     ) -> Inserted:
         """See :meth:`Writer.insert`."""
+        if len(pairs) == 1 and self.has_plain_keys:
+            return self._insert_one(connection, pairs, values)
         if len(pairs) > 1 and self._defaults_differ(values):
             return self.insert_one_by_one(connection, pairs, values)
         if len(pairs) == 1:
@@ -128,6 +135,16 @@ class PostgreSQLWriter(_ConflictWriter):
             raise MissingEndpoint(self.missing(connection, pairs))
         made = [(row.source, row.target) for row in rows if row.source is not None]
         return Inserted(len(made), made)
+
+    def _insert_one(
+        self, connection: sa.Connection, pairs: Sequence[Pair], values: Mapping[str, Any]
+    ) -> Inserted:
+        """Insert one pair by a shorter statement, see :attr:`has_plain_keys`."""
+        statement = self._built_one(tuple(values))
+        is_made, is_known = connection.execute(statement, parameters(pairs, values)).one()
+        if not is_known:
+            raise MissingEndpoint(self.missing(connection, pairs))
+        return Inserted(1, list(pairs)) if is_made else Inserted(0, [])
 
     def _defaults_differ(self, values: Mapping[str, Any]) -> bool:
         """Tell whether a column of the host's has a default that Python makes for each row anew.
@@ -149,22 +166,42 @@ class PostgreSQLWriter(_ConflictWriter):
         new = self._new(found)
         there = sa.select(sa.func.count()).where(found.c.there).scalar_subquery()
         complete = there + sa.select(sa.func.count()).select_from(new).scalar_subquery()
-        made = (
-            postgresql.insert(edges.table)
-            .from_select(
-                [edges.source, edges.target, *further],
-                sa.select(new.c.source, new.c.target, *further.values())
-                .where(complete == sa.bindparam("rows", type_=sa.Integer))
-                .order_by(new.c.source, new.c.target),
-            )
-            .on_conflict_do_nothing(index_elements=[edges.source, edges.target])
-            .returning(edges.source.label("source"), edges.target.label("target"))
-            .cte("made")
-        )
+        wanted = sa.select(new.c.source, new.c.target, *further.values())
+        in_order = wanted.order_by(new.c.source, new.c.target)
+        made = self._made(in_order.where(complete == sa.bindparam("rows", type_=sa.Integer)), names)
         # One row at least, so that the count arrives where nothing was made.
         one = sa.select(sa.literal_column("1")).subquery("one")
         return sa.select(complete.label("complete"), made.c.source, made.c.target).select_from(
             one.outerjoin(made, sa.true())
+        )
+
+    def _build_one(self, names: tuple[str, ...]) -> sa.Executable:
+        (source, source_key), (target, target_key) = self._objects()
+        edge = self.edges.table.alias("edge")
+        ends = edge.c[self.edges.source.key], edge.c[self.edges.target.key]
+        keys = self.bind("s0", self.edges.source), self.bind("t0", self.edges.target)
+        is_there = sa.exists().where(ends[0] == keys[0], ends[1] == keys[1])
+        new = (
+            sa.select(source_key.label("source"), target_key.label("target"))
+            .select_from(source.join(target, sa.true()))
+            .where(source_key == keys[0], target_key == keys[1], ~is_there)
+            .with_for_update(key_share=True, read=True, of=[source, target])
+            .cte("new")
+        )
+        further = self.bound_values(names).values()
+        made = self._made(sa.select(new.c.source, new.c.target, *further), names)
+        is_made, is_new = (sa.exists().select_from(found) for found in (made, new))
+        return sa.select(is_made.label("is_made"), sa.or_(is_new, is_there).label("is_known"))
+
+    def _made(self, rows: sa.Select[Any], names: tuple[str, ...]) -> sa.CTE:
+        """Insert rows of keys and further columns, and select the keys of those that are new."""
+        source, target = self.edges.source, self.edges.target
+        return (
+            postgresql.insert(self.edges.table)
+            .from_select([source, target, *names], rows)
+            .on_conflict_do_nothing(index_elements=[source, target])
+            .returning(source.label("source"), target.label("target"))
+            .cte("made")
         )
 
     def _wanted_one(self) -> Any:

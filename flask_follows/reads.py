@@ -20,7 +20,7 @@ from .clauses import LIMIT, NEAR, PLACE, as_read, is_parameter, is_whole, shared
 from .edges import EdgeTable
 from .errors import InvalidCursorError
 from .keys import Endpoint
-from .ordering import ordered_query
+from .ordering import ordered_query, query_class_of
 from .paging import Order, Page
 from .streams import refuse_in_stream
 
@@ -162,8 +162,9 @@ class End:
 
     def rows(self, session: Session, near: Any) -> Query[Any]:
         """Return a query of the object's edges, newest first."""
-        rows = ordered_query(session, self.edges.model, *self.edges_newest_first)
-        return rows.filter(self.is_edge_of(self.near.parameter(near)))
+        model = self.edges.model
+        rows = ordered_query(query_class_of(session, model), model, *self.edges_newest_first)
+        return rows.with_session(session).filter(self.is_edge_of(self.near.parameter(near)))
 
     def exists_for(self, entity: Any, far: Any) -> sa.ColumnElement[bool]:
         """Return "the row's object has an edge to `far`" as SQL.
