@@ -4,7 +4,8 @@
 
 All get the same graph, the same questions, in turns, and have to give the same answers. Each graph
 in each database is a process of its own. Figures go to `docs/benchmarks/`, beside those that are
-there, and from there into `docs/benchmarks.md` and the README.
+there, and from there into `docs/benchmarks.md` and the README; with `--output` all stays in a folder
+of yours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from social_graph.operations import OPERATIONS, Scale
 from social_graph.run import Plan, Size, run, size_of
 
 ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "benchmarks"
 SIZES = (10_000, 100_000, 1_000_000)
 # Of larger graphs, only these are asked.
 LARGEST_FOR_ALL = 1_000_000
@@ -42,9 +44,13 @@ def options() -> argparse.Namespace:
     say("--rounds", type=int, help="how often at most; default: as often as the time allows")
     say("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for SQLite alone, if busy")
     say("--url", help="where to make the database, if not in the usual place")
-    say("--output", type=Path, default=ROOT / "docs" / "benchmarks", metavar="FOLDER")
-    say("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", metavar="FILE")
-    say("--readme", type=Path, default=ROOT / "README.md", metavar="FILE")
+    say(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="for figures, tables and pictures of your own; "
+        "default: those of the documentation, and its page and the README are written anew",
+    )
     say("--quick", action="store_true", help="a tiny graph on SQLite, no Django: does it run?")
     say("--report", action="store_true", help="only write tables and pictures of what is there")
     return parser.parse_args()
@@ -58,8 +64,8 @@ def main() -> None:
     if asked.quick:
         names = asked.contender or list(contenders.FLASK)
         found = run(Plan("sqlite", names=names, only=asked.only or (), **QUICK))
-        report.store(asked.output, "sqlite", "quick", found)
-        report.write(asked.output)
+        report.store(_folder(asked), "sqlite", "quick", found)
+        report.write(_folder(asked))
         return
     counts = [0] if asked.edges else asked.edges_count or SIZES
     runs = list(product(asked.database or URLS, counts))
@@ -69,7 +75,14 @@ def main() -> None:
         return
     if not asked.report:
         _measure(asked, *runs[0])
-    report.write(asked.output, asked.page, asked.readme)
+    if asked.output:
+        report.write(asked.output)
+    else:
+        report.write(FIGURES, ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
+
+
+def _folder(asked: argparse.Namespace) -> Path:
+    return asked.output or FIGURES
 
 
 def _in_a_process(database: str, count: int) -> None:
@@ -101,11 +114,14 @@ def _measure(asked: argparse.Namespace, database: str, count: int) -> None:
         only=asked.only or (),
         clock=asked.clock,
     )
-    found = run(plan)
+    try:
+        found = run(plan)
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is not installed: benchmarks/README.md tells what is needed")
     size = report.label(count)
     if asked.edges:
         size = found["file"] = Path(asked.edges).name
-    report.store(asked.output, database, size, found)
+    report.store(_folder(asked), database, size, found)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ class PostgreSQLWriter(_ConflictWriter):
         return select
 
     def _insert(self, rows: int, names: tuple[str, ...]) -> sa.Executable:
-        edges, further = self.edges, self.bound_values(names)
+        further = self.bound_values(names)
         found = self._found(self._wanted_one() if rows == 1 else self._wanted_many())
         new = self._new(found)
         there = sa.select(sa.func.count()).where(found.c.there).scalar_subquery()

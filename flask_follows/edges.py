@@ -138,17 +138,16 @@ class EdgeTable:
         own = tuple(column for column in self.table.c if column in known_by)
         return own or tuple(self.table.primary_key)  # that of a class above has another table
 
-    def objects(self, session: Session, rows: Sequence[Any]) -> list[Any]:
+    def objects(self, session: Session, identities: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return the edge objects of some rows, None for one that is gone.
 
         One statement for up to 300.
 
-        :param rows: they end with what :meth:`identity_as_sent` gives.
+        :param identities: values of :attr:`identity`, as the driver sends them.
         """
-        identities = [tuple(row[-len(self.identity) :]) for row in rows]
         bind: dict[str, Any] = {"mapper": self.mapper}
         dialect = session.get_bind(**bind).dialect
-        sent = self.identity_as_sent(self.table.c)
+        sent = as_sent(self.identity, self.table.c, "identity")
         columns = [label.element for label in sent]
         found: dict[tuple[Any, ...], Any] = {}
         for part in chunks(identities):
@@ -157,10 +156,6 @@ class EdgeTable:
             for edge, *identity in session.execute(these, bind_arguments=bind).unique():
                 found[tuple(identity)] = edge
         return [found.get(identity) for identity in identities]
-
-    def identity_as_sent(self, source: Any) -> list[Any]:
-        """Return the columns of :attr:`identity` as they are found in `source`, as sent."""
-        return as_sent(self.identity, source, "identity")
 
     def pair(self, edge: Any) -> tuple[Any, Any]:
         """Return the keys of an edge object, source first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from .beyond import Form, form_for
 from .clauses import LIMIT, NEAR, criteria, several
 from .errors import ConfigurationError
 from .feed_statements import AUTHOR, FeedStatements
-from .paging import Page, page_size
+from .paging import Page, once_each, page_size
 from .posts import Posts
 from .relation import Relation
 from .streams import refuse_in_stream
@@ -141,10 +141,7 @@ class Feed:
         statement = self.prepared.get(name, *arguments)
         if self.options:  # a copy, of which SQLAlchemy would have to make the cache key anew
             statement = statement.options(*self.options)
-        result = self._execute(statement, parameters)
-        # Posts may load others by a join, which a host may ask for where we do not see it.
-        rows: Any = result.unique().all()
-        return cast("list[Row]", rows)
+        return once_each(self._execute(statement, parameters))
 
     def frontier(
         self, form: Form | None, parameters: Mapping[str, Any], *, exact: bool

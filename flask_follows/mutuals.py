@@ -30,12 +30,13 @@ class Mutuals:
         is_of_near = [edge.c[end.near_column.key] == key]
         if self._is_joined:
             is_of_near.append(back.c[end.far_column.key] == key)
-        query_class = query_class_of(session, end.far.model)
-        return self._all_of(query_class).with_session(session).filter(*is_of_near)
+        query_class: Any = query_class_of(session, end.far.model)
+        query: Query[Any] = self._all_of(query_class).with_session(session)
+        return query.filter(*is_of_near)
 
     @property
     def _is_joined(self) -> bool:
-        """Whether there is no more than one edge back, which databases rather join than look for."""
+        """Whether there is one edge back at most; databases are quicker to join it than to look."""
         return self._end.edges.unique and len(self._end.halves) == 1
 
     @cached_property

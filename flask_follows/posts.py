@@ -113,7 +113,7 @@ class Posts:
             'Index("ix_%s_feed", %s) to its table',
             self.model.__name__,
             table.name,
-            ", ".join(repr(column.name) for column in wanted),
+            ", ".join(f'"{column.name}"' for column in wanted),
             extra={"columns": names},
         )
 

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
 from .beyond import Form, form_for
-from .clauses import LIMIT, NEAR, PLACE, as_read, is_parameter, is_whole, shared
+from .clauses import LIMIT, NEAR, PLACE, as_read, as_sent, is_parameter, is_whole, shared
 from .edges import EdgeTable
 from .errors import InvalidCursorError
 from .keys import Endpoint
 from .ordering import ordered_query, query_class_of
-from .paging import Order, Page
+from .paging import Order, Page, once_each
 from .streams import refuse_in_stream
 
 __all__ = ["End", "Half", "OrderBy"]
@@ -213,9 +213,9 @@ class End:
         parameters |= {f"{PLACE}{number}": value for number, value in enumerate(values or ())}
         refuse_in_stream(session, **bind)
         rows: Any = session.execute(statement, parameters, bind_arguments=bind)
-        read_edges = partial(self.edges.objects, session)
+        read_edges = partial(self.edges_of, session)
         return self.order.cut(
-            rows.unique().all(), after, before, per_page, dialect=dialect, read_edges=read_edges
+            once_each(rows), after, before, per_page, dialect=dialect, read_edges=read_edges
         )
 
     def refuse_pages(self, is_ordered: bool) -> None:
@@ -237,6 +237,23 @@ class End:
         if not self.far.can_hold(values[-1], dialect):
             raise InvalidCursorError("this page cursor names a key that cannot exist")
         return values
+
+    def sent_with(self, source: Any) -> list[Any]:
+        """Return what a page reads beside the objects, found in `source`; the place comes last."""
+        return as_sent(self._sent, source, "place")
+
+    def edges_of(self, session: Session, rows: Sequence[Any]) -> list[Any]:
+        """Return the edge objects of rows that end with what :meth:`sent_with` gives."""
+        sent, size = [column.key for column in self._sent], len(self._sent)
+        places = [sent.index(column.key) - size for column in self.edges.identity]
+        return self.edges.objects(session, [tuple(row[place] for place in places) for row in rows])
+
+    @cached_property
+    def _sent(self) -> list[Any]:
+        """The columns that tell an edge from all others, and those of its place; each once."""
+        ordered = self.order.columns
+        keys = {column.key for column in ordered}
+        return [*(column for column in self.edges.identity if column.key not in keys), *ordered]
 
     def _rows(self, half: Half) -> sa.Select[Any]:
         """Select the rows as one half reads them."""
@@ -305,9 +322,8 @@ class End:
             clauses = self.order.clauses(both.c, newest_first=not newer)
             cut = sa.select(both).order_by(*clauses).limit(limit).subquery("edge")
         shared(cut)
-        identity = self.edges.identity_as_sent(cut.c)
         return (
-            sa.select(self.far.model, *identity, *self.order.as_sent(cut.c))
+            sa.select(self.far.model, *self.sent_with(cut.c))
             .select_from(cut)
             .outerjoin(self.far.model, self.far.attribute() == cut.c[self.far_column.key])
             .order_by(*self.order.clauses(cut.c, newest_first=not newer))
@@ -317,7 +333,7 @@ class End:
         """Select the edges of a page, as far as one half has them."""
         table = self.edges.table
         columns: dict[str, Any] = {**table.c, self.far_column.key: half.far}
-        needed = {column.key for column in (*self.order.columns, *self.edges.identity)}
+        needed = {column.key for column in self._sent}
         rows = sa.select(table) if len(self.halves) == 1 else self._rows(half)
         rows = rows.with_only_columns(*(c for c in rows.selected_columns if c.key in needed))
         rows = rows.where(is_parameter(NEAR, half.near), *is_whole(half.far))

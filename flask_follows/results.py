@@ -92,9 +92,8 @@ class RelatedResult(NewestFirst, Query):
             query = query.filter(end.order.beyond(place, form_for(dialect), newer=newer))
         order = end.order.clauses(end.view.c, newest_first=not newer)
         read = Query.order_by(query, *order).limit(size + 1)
-        identity = end.edges.identity_as_sent(end.view.c)
-        rows = read.add_columns(*identity, *end.order.as_sent(end.view.c)).all()
-        read_edges = partial(end.edges.objects, self.session)
+        rows = read.add_columns(*end.sent_with(end.view.c)).all()
+        read_edges = partial(end.edges_of, self.session)
         return end.order.cut(rows, after, before, size, dialect=dialect, read_edges=read_edges)
 
 

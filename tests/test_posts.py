@@ -198,7 +198,7 @@ def test_a_hint_when_the_index_is_missing(db, User, start, follows, hints):
         follows.feed(1, Post.author_id, (Post.created_at, Post.id))
         Feeds(follows.follow_relation).feed(1, Post.author_id, (Post.created_at, Post.id))
     (hint,) = hints()
-    assert "Index(\"ix_post_feed\", 'author_id', 'created_at', 'id')" in hint
+    assert 'Index("ix_post_feed", "author_id", "created_at", "id")' in hint
     assert "The feed of Post" in hint
 
 

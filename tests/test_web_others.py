@@ -53,15 +53,20 @@ def test_the_token_of_another_session(site, csrf):
 
 
 def test_json_with_the_token(site, csrf):
-    """As a form field, which the script sends, or as a header; a refusal is said in JSON."""
+    """As a form field, which the script sends, or as a header."""
     ann = site.client("ann")
     token = token_on(ann.get("/follows/bob/followers"))
     path = "/follows/bob/follow"
     assert ann.post(path, headers=JSON, data={"csrf_token": token}).json["changed"] is True
     answer = ann.post(path, headers={**JSON, "X-CSRFToken": token})
     assert answer.json["changed"] is False
-    answer = ann.post(path, headers=JSON)
+
+
+def test_json_without_the_token(site, csrf):
+    """The reason is the same as in HTML."""
+    answer = site.client("ann").post("/follows/bob/follow", headers=JSON)
     assert (answer.status_code, answer.json["error"]["code"]) == (400, 400)
+    assert answer.json["error"]["description"] == "The CSRF token is missing."
 
 
 def test_exempted(site, csrf):

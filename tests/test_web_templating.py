@@ -42,6 +42,13 @@ def test_each_button(site):
     assert visitor["ann"] == ("Follow", "/login?next=%2Fpage%3Fq%3D1")
 
 
+def test_the_visitor_himself(site):
+    """A navigation bar may show buttons of whoever looks, if anybody is logged in."""
+    site.show("[{{ follow_button(current_user) }}{{ follow_counts(current_user) }}]")
+    assert "[]" in site.client().get("/page").text
+    assert "[]" not in site.client("ann").get("/page").text
+
+
 def test_a_button_leads_back_to_its_page(site):
     """The address of the page is in the form, as the browser writes it."""
     site.show(BUTTON)

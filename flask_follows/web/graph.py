@@ -10,7 +10,7 @@ from flask import current_app
 from flask_login import current_user
 
 from flask_follows.errors import WrongTypeError
-from flask_follows.keys import Endpoint
+from flask_follows.keys import Endpoint, is_nobody
 from flask_follows.relation import Relation
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def viewer() -> Any:
 
 
 def is_saved(user: Any) -> bool:
-    """Tell whether a user has a key, without flushing for it.
+    """Tell whether a user has a key, without flushing for it; whoever is not logged in has none.
 
     :raises WrongTypeError: it is no user at all.
     """
+    if is_nobody(user):
+        return False
     if not isinstance(user, users().model):
         raise WrongTypeError(f"expected an instance of {users().model.__name__}, got {user!r}")
     state: Any = sa.inspect(user)

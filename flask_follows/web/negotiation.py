@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any, NoReturn
 
 from flask import Response, abort, current_app, jsonify, request
@@ -11,6 +13,11 @@ __all__ = ["NAME", "errors_as_json", "keep_private", "refuse", "wants_json"]
 
 NAME = "follows"  # of the blueprint
 _STATIC = f"{NAME}.static"
+# The page of an error that nobody has a handler for, and the reason in it.
+_WERKZEUG = re.compile(
+    r"<!doctype html>\n<html lang=en>\n<title>[^<]*</title>\n<h1>[^<]*</h1>\n<p>(.*)</p>\n",
+    re.DOTALL,
+)
 
 
 def wants_json() -> bool:
@@ -32,8 +39,7 @@ def errors_as_json(response: Response) -> Response:
     The headers stay: Allow, Retry-After.
     """
     if response.status_code >= 400 and _is_ours() and wants_json() and not response.is_json:
-        standard = default_exceptions.get(response.status_code)
-        text = getattr(standard, "description", None) or "The request was refused."
+        text = _reason(response)
         response.set_data(_error(response.status_code, text).get_data())
         response.mimetype = "application/json"
         response.vary.update(["Accept", "Cookie"])
@@ -64,6 +70,16 @@ def _is_ours() -> bool:
     except HTTPException:  # an address of the host's that leads on to another
         return False
     return bool(endpoint.startswith(f"{NAME}."))
+
+
+def _reason(response: Response) -> str:
+    """Return why a request was refused: what Werkzeug's own page says, else what its code means."""
+    text = "" if response.direct_passthrough else response.get_data(as_text=True)
+    told = _WERKZEUG.fullmatch(text)
+    if told is not None:
+        return unescape(told[1].replace("<br>", " "))
+    standard = default_exceptions.get(response.status_code)
+    return getattr(standard, "description", None) or "The request was refused."
 
 
 def _error(code: int, description: str) -> Response:
