@@ -4,8 +4,8 @@
 
 All get the same graph, the same questions, in turns, and have to give the same answers. Each graph
 in each database is a process of its own. Figures go to `docs/benchmarks/`, beside those that are
-there, and from there into `docs/benchmarks.md` and the README; with `--output` all stays in a folder
-of yours.
+there, and from there into `docs/benchmarks.md` and the README; with `--output`, all stays in a
+folder of yours.
 """
 
 from __future__ import annotations

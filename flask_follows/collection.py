@@ -17,6 +17,7 @@ from sqlalchemy.orm import AppenderQuery, Session
 
 from .edge_objects import called
 from .errors import WrongTypeError
+from .page_reads import PageReads
 from .paging import Page, page_size, whole_number
 from .reads import End
 from .relation import Relation
@@ -43,6 +44,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
 
     relation: ClassVar[Relation]
     end: ClassVar[End]
+    pages: ClassVar[PageReads]
 
     # Writes
 
@@ -196,12 +198,10 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
         self.add(item)
 
     def extend(self, iterator: Iterable[Any]) -> None:
-        """Add many objects: SQLAlchemy's name for :meth:`add`."""
+        """Add many objects: SQLAlchemy's name, as `add_all` is, for :meth:`add`."""
         self.add(*iterator)
 
-    def add_all(self, iterator: Iterable[Any]) -> None:
-        """Add many objects: SQLAlchemy's name for :meth:`add`."""
-        self.add(*iterator)
+    add_all = extend
 
     # Reads, on the edge table alone where that is enough
 
@@ -274,7 +274,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
         size, near = page_size(per_page, after, before), self._near()
         if near is None:
             return Page([])
-        return self.end.page(self._session(), near, after, before, size)
+        return self.pages.read(self._session(), near, after, before, size)
 
     # How they are done
 
@@ -343,7 +343,7 @@ def collection_class(relation: Relation, end: End, query_class: type[Any]) -> ty
 
     :param query_class: the host's own query class, whose methods the collection has as well.
     """
-    known = {"relation": relation, "end": end}
+    known = {"relation": relation, "end": end, "pages": PageReads(end)}
     result = type("RelatedResult", (RelatedResult, query_class), known)
     own = {**known, "query_class": result}
     return unread(type("RelatedQuery", (RelatedQuery, query_class), own))

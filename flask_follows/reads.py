@@ -1,28 +1,24 @@
 """Reads of one object's edges, seen from one end of a relation, on keys.
 
-Membership, counts and keys read the edge table alone; a page cuts the edges first and joins the
-objects to the few that are left, so that no planner can decide to start from the objects.
-Statements are built once and then only bound.
+Membership, counts and keys read the edge table alone. Statements are built once and then only
+bound. Pages are in :mod:`.page_reads`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
-from .beyond import Form, form_for
-from .clauses import LIMIT, NEAR, PLACE, as_read, as_sent, is_parameter, is_whole, shared
+from .clauses import as_read, is_parameter, is_whole, shared
 from .edges import EdgeTable
-from .errors import InvalidCursorError
 from .keys import Endpoint
 from .ordering import ordered_query, query_class_of
-from .paging import Order, Page, once_each
-from .streams import refuse_in_stream
+from .paging import Order
 
 __all__ = ["End", "Half", "OrderBy"]
 
@@ -60,7 +56,7 @@ class End:
         """The edges with one column of near keys and one of far keys."""
         if len(self.halves) == 1:
             return self.edges.table
-        rows = [self._rows(half) for half in self.halves]
+        rows = [self.rows_of(half) for half in self.halves]
         view = sa.union_all(*rows).alias(f"{self.edges.table.name}_both_ways")
         return shared(view)
 
@@ -196,67 +192,8 @@ class End:
         # else of them; it would count all edges otherwise.
         return sa.case((near.is_not(None), sum(counts[1:], counts[0])), else_=0)
 
-    def page(
-        self, session: Session, near: Any, after: str | None, before: str | None, per_page: int
-    ) -> Page[Any]:
-        """Return one keyset page. One statement, its cost independent of the depth.
-
-        :raises ValueError: the collection has an order of its own.
-        """
-        self.refuse_pages(is_ordered=False)
-        bind: dict[str, Any] = {"mapper": self.edges.mapper}
-        dialect = session.get_bind(**bind).dialect
-        values = self.place(after if before is None else before, dialect)
-        form = None if values is None else form_for(dialect)
-        statement = self._page(before is not None, form)
-        parameters = {NEAR: near, LIMIT: per_page + 1}
-        parameters |= {f"{PLACE}{number}": value for number, value in enumerate(values or ())}
-        refuse_in_stream(session, **bind)
-        rows: Any = session.execute(statement, parameters, bind_arguments=bind)
-        read_edges = partial(self.edges_of, session)
-        return self.order.cut(
-            once_each(rows), after, before, per_page, dialect=dialect, read_edges=read_edges
-        )
-
-    def refuse_pages(self, is_ordered: bool) -> None:
-        """Refuse to page in another order than that of the edges.
-
-        :raises ValueError: there is one, given with the query or with the relation.
-        """
-        if is_ordered or self.order_by is not None:
-            raise ValueError("page() goes by the order of the edges; with order_by, use paginate()")
-
-    def place(self, cursor: str | None, dialect: sa.Dialect) -> list[Any] | None:
-        """Return the values in a cursor, None for none.
-
-        :raises InvalidCursorError: it was not made for this collection.
-        """
-        if cursor is None:
-            return None
-        values = self.order.values(cursor)
-        if not self.far.can_hold(values[-1], dialect):
-            raise InvalidCursorError("this page cursor names a key that cannot exist")
-        return values
-
-    def sent_with(self, source: Any) -> list[Any]:
-        """Return what a page reads beside the objects, found in `source`; the place comes last."""
-        return as_sent(self._sent, source, "place")
-
-    def edges_of(self, session: Session, rows: Sequence[Any]) -> list[Any]:
-        """Return the edge objects of rows that end with what :meth:`sent_with` gives."""
-        sent, size = [column.key for column in self._sent], len(self._sent)
-        places = [sent.index(column.key) - size for column in self.edges.identity]
-        return self.edges.objects(session, [tuple(row[place] for place in places) for row in rows])
-
-    @cached_property
-    def _sent(self) -> list[Any]:
-        """The columns that tell an edge from all others, and those of its place; each once."""
-        ordered = self.order.columns
-        keys = {column.key for column in ordered}
-        return [*(column for column in self.edges.identity if column.key not in keys), *ordered]
-
-    def _rows(self, half: Half) -> sa.Select[Any]:
-        """Select the rows as one half reads them."""
+    def rows_of(self, half: Half) -> sa.Select[Any]:
+        """Select the rows as one half reads them, with their keys as the view names them."""
         return sa.select(self.edges.table, half.near.label(_NEAR), half.far.label(_FAR))
 
     @cached_property
@@ -307,43 +244,6 @@ class End:
             .where(is_parameter("near", self.near_column), *is_whole(self.far_column))
             .order_by(*self.newest_first)
         )
-
-    @cached_property
-    def _page(self) -> Any:
-        return lru_cache(maxsize=8)(self._build_page)
-
-    def _build_page(self, newer: bool, form: Form | None) -> Any:
-        limit = sa.bindparam(LIMIT, type_=sa.Integer)
-        parts = [self._build_cut(half, newer, form).limit(limit) for half in self.halves]
-        if len(parts) == 1:
-            cut = parts[0].subquery("edge")
-        else:
-            both = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery()
-            clauses = self.order.clauses(both.c, newest_first=not newer)
-            cut = sa.select(both).order_by(*clauses).limit(limit).subquery("edge")
-        shared(cut)
-        return (
-            sa.select(self.far.model, *self.sent_with(cut.c))
-            .select_from(cut)
-            .outerjoin(self.far.model, self.far.attribute() == cut.c[self.far_column.key])
-            .order_by(*self.order.clauses(cut.c, newest_first=not newer))
-        )
-
-    def _build_cut(self, half: Half, newer: bool, form: Form | None) -> sa.Select[Any]:
-        """Select the edges of a page, as far as one half has them."""
-        table = self.edges.table
-        columns: dict[str, Any] = {**table.c, self.far_column.key: half.far}
-        needed = {column.key for column in self._sent}
-        rows = sa.select(table) if len(self.halves) == 1 else self._rows(half)
-        rows = rows.with_only_columns(*(c for c in rows.selected_columns if c.key in needed))
-        rows = rows.where(is_parameter(NEAR, half.near), *is_whole(half.far))
-        if form is not None:
-            places = [
-                sa.bindparam(f"{PLACE}{number}", type_=column.type)
-                for number, column in enumerate(self.order.columns)
-            ]
-            rows = rows.where(self.order.beyond(places, form, newer=newer, source=columns))
-        return rows.order_by(*self.order.clauses(columns, newest_first=not newer))
 
 
 _NEAR, _FAR = "near_key", "far_key"  # labels in a view of two halves

@@ -15,6 +15,7 @@ from sqlalchemy.exc import InvalidRequestError
 
 from .beyond import form_for
 from .ordering import NewestFirst
+from .page_reads import PageReads
 from .paging import Page, page_size
 from .reads import End
 from .relation import Relation
@@ -31,6 +32,7 @@ class RelatedResult(NewestFirst, Query):
 
     relation: ClassVar[Relation]
     end: ClassVar[End]
+    pages: ClassVar[PageReads]
 
     def filter(self, *criteria: Any) -> Self:
         """Return the objects that match all of the criteria, on columns of theirs or the edges."""
@@ -84,16 +86,16 @@ class RelatedResult(NewestFirst, Query):
         """Return one keyset page, newest edge first. See :meth:`RelatedQuery.page`."""
         size = page_size(per_page, after, before)
         end, newer = self.end, before is not None
-        end.refuse_pages(is_ordered=self._ordered)
+        self.pages.refuse(is_ordered=self._ordered)
         dialect = end.edges.connection(self.session).dialect
-        place = end.place(after if before is None else before, dialect)
+        place = self.pages.place(after if before is None else before, dialect)
         query = Query.order_by(self, None)
         if place is not None:
             query = query.filter(end.order.beyond(place, form_for(dialect), newer=newer))
         order = end.order.clauses(end.view.c, newest_first=not newer)
         read = Query.order_by(query, *order).limit(size + 1)
-        rows = read.add_columns(*end.sent_with(end.view.c)).all()
-        read_edges = partial(end.edges_of, self.session)
+        rows = read.add_columns(*self.pages.sent_with(end.view.c)).all()
+        read_edges = partial(self.pages.edges_of, self.session)
         return end.order.cut(rows, after, before, size, dialect=dialect, read_edges=read_edges)
 
 

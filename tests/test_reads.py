@@ -17,6 +17,7 @@ from sqlalchemy.orm import mapped_column
 
 from flask_follows import Follows, InvalidCursorError
 from flask_follows.keys import Endpoint
+from flask_follows.page_reads import PageReads
 from flask_follows.reads import End
 
 from .models import make_user_model
@@ -90,14 +91,15 @@ def test_pages_without_a_time(ends, users, session, follows):
     first, *others = users(6)
     first.followers.add(*others)
     timeless = dataclasses.replace(backward, edges=dataclasses.replace(backward.edges, time=None))
-    page = timeless.page(session(), first.id, None, None, 2)
+    pages = PageReads(timeless)
+    page = pages.read(session(), first.id, None, None, 2)
     assert page.items == [others[4], others[3]]
-    page = timeless.page(session(), first.id, page.next, None, 2)
+    page = pages.read(session(), first.id, page.next, None, 2)
     assert page.items == [others[2], others[1]]
-    assert timeless.page(session(), first.id, None, page.previous, 9).items == others[:2:-1]
+    assert pages.read(session(), first.id, None, page.previous, 9).items == others[:2:-1]
     assert timeless.keys(session(), first.id) == [other.id for other in reversed(others)]
     with pytest.raises(InvalidCursorError):
-        timeless.page(session(), first.id, first.followers.page(per_page=1).next, None, 2)
+        pages.read(session(), first.id, first.followers.page(per_page=1).next, None, 2)
 
 
 def test_select_may_be_narrowed(ends, users, session, User):
@@ -115,8 +117,8 @@ def test_a_place_whose_key_cannot_be(ends, session):
     """A cursor with a key out of range is refused before the database sees it."""
     cursor = ends[0].order.place([NOON, 2**63])
     with pytest.raises(InvalidCursorError, match="cannot exist"):
-        ends[0].place(cursor, session.get_bind().dialect)
-    assert ends[0].place(None, session.get_bind().dialect) is None
+        PageReads(ends[0]).place(cursor, session.get_bind().dialect)
+    assert PageReads(ends[0]).place(None, session.get_bind().dialect) is None
 
 
 # What they cost
@@ -301,17 +303,18 @@ def test_the_count_of_a_celebrity_reads_an_index(celebrity, connection, db):
 def test_statements_are_built_once(ends, session, follows, monkeypatch):
     """Each statement is made at its first use; later calls only bind values."""
     forward, _ = ends
+    pages = PageReads(forward)
     for _ in range(2):
         forward.contains(session(), 1, 2)
         forward.exists(session(), 1)
         forward.count(session(), 1)
         forward.keys(session(), 1)
-        forward.page(session(), 1, None, None, 5)
+        pages.read(session(), 1, None, None, 5)
     built = {name: value for name, value in vars(forward).items() if name.startswith("_")}
-    assert forward._page.cache_info().misses == 1
-    forward.page(session(), 2, forward.order.place([NOON, 1]), None, 5)
-    forward.page(session(), 2, forward.order.place([NOON, 1]), None, 7)
-    assert forward._page.cache_info().misses == 2
+    assert pages._page.cache_info().misses == 1
+    pages.read(session(), 2, forward.order.place([NOON, 1]), None, 5)
+    pages.read(session(), 2, forward.order.place([NOON, 1]), None, 7)
+    assert pages._page.cache_info().misses == 2
     assert {name: vars(forward)[name] for name in built} == built
     assert isinstance(forward.near, Endpoint)
 
