@@ -44,7 +44,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
 
     relation: ClassVar[Relation]
     end: ClassVar[End]
-    pages: ClassVar[PageReads]
+    page_reads: ClassVar[PageReads]
 
     # Writes
 
@@ -274,7 +274,7 @@ class RelatedQuery(AppenderQuery[T], Query):  # type: ignore[misc] # pyright: ig
         size, near = page_size(per_page, after, before), self._near()
         if near is None:
             return Page([])
-        return self.pages.read(self._session(), near, after, before, size)
+        return self.page_reads.read(self._session(), near, after, before, size)
 
     # How they are done
 
@@ -343,7 +343,7 @@ def collection_class(relation: Relation, end: End, query_class: type[Any]) -> ty
 
     :param query_class: the host's own query class, whose methods the collection has as well.
     """
-    known = {"relation": relation, "end": end, "pages": PageReads(end)}
+    known = {"relation": relation, "end": end, "page_reads": PageReads(end)}
     result = type("RelatedResult", (RelatedResult, query_class), known)
     own = {**known, "query_class": result}
     return unread(type("RelatedQuery", (RelatedQuery, query_class), own))

@@ -7,8 +7,8 @@ made, and to refuse an object that does not exist while the host's transaction g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -100,16 +100,12 @@ class SQLiteWriter(_ConflictWriter):
 class PostgreSQLWriter(_ConflictWriter):
     """PostgreSQL: any error ends the transaction, so the statement must not meet one.
 
-    It inserts only when all objects are there, and tells how many were. The rows of both ends of a
-    new edge are locked as the foreign key would lock them, so that an object that is being deleted
-    is waited for and then seen; an edge that is there already locks and writes nothing.
+    It inserts only when all objects are there, and tells whether they were. The rows of both ends
+    of a new edge are locked as the foreign key would lock them, so that an object that is being
+    deleted is waited for and then seen; an edge that is there already locks and writes nothing.
     """
 
     insert_on_conflict = staticmethod(postgresql.insert)
-
-    @cached_property
-    def _built_one(self) -> Callable[[tuple[str, ...]], sa.Executable]:
-        return lru_cache(maxsize=64)(self._build_one)
 
     def insert(
         self,
@@ -119,10 +115,33 @@ class PostgreSQLWriter(_ConflictWriter):
         exact: bool = False,
     ) -> Inserted:
         """See :meth:`Writer.insert`."""
-        if len(pairs) == 1 and self.has_plain_keys:
-            return self._insert_one(connection, pairs, values)
         if len(pairs) > 1 and self._defaults_differ(values):
             return self.insert_one_by_one(connection, pairs, values)
+        way = self._insert_one if len(pairs) == 1 and self._is_plain else self._insert_all
+        inserted = way(connection, pairs, values)
+        if inserted is None:
+            self.refuse_self(connection, pairs)
+            if missing := self.missing(connection, pairs):
+                raise MissingEndpoint(missing)
+            inserted = way(connection, pairs, values)  # who was missing has come meanwhile
+        if inserted is None:
+            raise MissingEndpoint(self.missing(connection, pairs))
+        return inserted
+
+    def _insert_one(
+        self, connection: sa.Connection, pairs: Sequence[Pair], values: Mapping[str, Any]
+    ) -> Inserted | None:
+        """Insert one pair, where it is plain; return None where an object is missing."""
+        statement = self._built(1, tuple(values))
+        is_made, is_known = connection.execute(statement, parameters(pairs, values)).one()
+        if not is_known:
+            return None
+        return Inserted(1, list(pairs)) if is_made else Inserted(0, [])
+
+    def _insert_all(
+        self, connection: sa.Connection, pairs: Sequence[Pair], values: Mapping[str, Any]
+    ) -> Inserted | None:
+        """Insert any pairs; return None where an object is missing."""
         if len(pairs) == 1:
             keys = parameters(pairs, values)
         else:
@@ -131,20 +150,21 @@ class PostgreSQLWriter(_ConflictWriter):
         statement = self._built(min(len(pairs), 2), tuple(values))
         rows = connection.execute(statement, {**keys, "rows": len(pairs)}).all()
         if rows[0].complete != len(pairs):
-            self.refuse_self(connection, pairs)
-            raise MissingEndpoint(self.missing(connection, pairs))
+            return None
         made = [(row.source, row.target) for row in rows if row.source is not None]
         return Inserted(len(made), made)
 
-    def _insert_one(
-        self, connection: sa.Connection, pairs: Sequence[Pair], values: Mapping[str, Any]
-    ) -> Inserted:
-        """Insert one pair by a shorter statement, see :attr:`has_plain_keys`."""
-        statement = self._built_one(tuple(values))
-        is_made, is_known = connection.execute(statement, parameters(pairs, values)).one()
-        if not is_known:
-            raise MissingEndpoint(self.missing(connection, pairs))
-        return Inserted(1, list(pairs)) if is_made else Inserted(0, [])
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether keys are stored as they are given, and an edge's are of objects that exist.
+
+        A foreign key to a class above does not vouch for an object of ours.
+        """
+        ends = (self.edges.source, self.source), (self.edges.target, self.target)
+        return all(
+            endpoint.is_exact and any(key.column is endpoint.column for key in column.foreign_keys)
+            for column, endpoint in ends
+        )
 
     def _defaults_differ(self, values: Mapping[str, Any]) -> bool:
         """Tell whether a column of the host's has a default that Python makes for each row anew.
@@ -161,6 +181,8 @@ class PostgreSQLWriter(_ConflictWriter):
         return select
 
     def _insert(self, rows: int, names: tuple[str, ...]) -> sa.Executable:
+        if rows == 1 and self._is_plain:
+            return self._insert_plain(names)
         further = self.bound_values(names)
         found = self._found(self._wanted_one() if rows == 1 else self._wanted_many())
         new = self._new(found)
@@ -175,7 +197,8 @@ class PostgreSQLWriter(_ConflictWriter):
             one.outerjoin(made, sa.true())
         )
 
-    def _build_one(self, names: tuple[str, ...]) -> sa.Executable:
+    def _insert_plain(self, names: tuple[str, ...]) -> sa.Executable:
+        """Return the shorter statement for one pair; see :attr:`_is_plain`."""
         (source, source_key), (target, target_key) = self._objects()
         edge = self.edges.table.alias("edge")
         ends = edge.c[self.edges.source.key], edge.c[self.edges.target.key]

@@ -145,7 +145,7 @@ def _bad_edges(connection: sa.Connection, relation: Relation) -> list[str]:
     if not edges.allow_self and (number := _count(connection, edges, _is_self(edges))):
         what = "from a user to the same user"
         told = _told(number, "leads", "lead", what, edges)
-        found.append(f"{told}, or allow it, for follows with allow_self_follow=True")
+        found.append(f"{told}, or, for follows, allow it with allow_self_follow=True")
     if not edges.unique and (number := _repeated(connection, edges)):
         pairs = "1 pair has" if number == 1 else f"{number:,} pairs have"
         found.append(

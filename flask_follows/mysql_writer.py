@@ -31,8 +31,11 @@ class MySQLWriter(Writer):
     deadlock (measured: some percent of contended follows, against some per mille); it would also
     swallow errors of the host's columns. The drivers ask the server to count found rows, so the
     row count is the same for new and old rows. LAST_INSERT_ID(expr), which the server remembers
-    and reports, serves as a counter of the duplicates instead: set to a base by the first row,
-    one more for each duplicate.
+    and reports, serves as a counter of the duplicates instead: set to a base by the first of many
+    rows, one more for each duplicate.
+
+    The objects are looked up before an edge is touched, and so locked before it: in the order in
+    which all others take these locks, see :meth:`Writer.hold`.
     """
 
     BASE = 2**62
@@ -56,13 +59,14 @@ class MySQLWriter(Writer):
             code = None if error.orig is None else error.orig.args[0]
             if code in _CHECK_CODES:
                 self.refuse_self(connection, pairs)
-            if code == _NO_DEFAULT_CODE and all(self.is_there(connection, pair) for pair in pairs):
-                return Inserted(0, [])  # no edge had to be made
             # Any other error may be a deadlock, and the transaction that we would ask in is gone.
             if code not in _REFUSED_CODES:
                 raise
             if missing := self.missing(connection, pairs):
                 raise MissingEndpoint(missing) from error
+            # No edge had to be made, whatever is wrong with its further columns.
+            if all(self.is_there(connection, pair) for pair in pairs):
+                return Inserted(0, [])
             return self.violate_another_key(connection, pairs, values)
         count = len(pairs) - max(0, result.lastrowid - self.BASE)
         return Inserted(count, list(pairs) if count == len(pairs) else None)
@@ -91,13 +95,13 @@ class MySQLWriter(Writer):
     ) -> Inserted:
         """Insert without the clause, for the error that names the host's unique key."""
         new = [pair for pair in pairs if not self.is_there(connection, pair, locked=True)]
-        self.insert_plainly(connection, new, values)
+        if new:
+            self.insert_plainly(connection, new, values)
         return Inserted(len(new), new)
 
     def _insert(self, rows: int, names: tuple[str, ...]) -> sa.Executable:
         edges, further = self.edges, self.bound_values(names)
-        is_short = rows == 1 and self.has_plain_keys
-        keys = [self._plain_keys()] if is_short else [self._keys(row) for row in range(rows)]
+        keys = [self._key_of_one()] if rows == 1 else [self._keys(row) for row in range(rows)]
         statement = mysql.insert(edges.table).values(
             one_or_many([{**of_row, **further} for of_row in keys])
         )
@@ -105,7 +109,7 @@ class MySQLWriter(Writer):
         is_pair = sa.and_(
             *(column == statement.inserted[column.key] for column in (edges.source, edges.target))
         )
-        number: Any = self._base if is_short else sa.func.last_insert_id()
+        number: Any = self._base if rows == 1 else sa.func.last_insert_id()
         counted = sa.func.if_(is_pair, sa.func.last_insert_id(number + 1), _OUT_OF_RANGE)
         # An update of a key column moves rows in distributed databases: prefer the time.
         kept = edges.source if edges.time is None else edges.time
@@ -113,13 +117,18 @@ class MySQLWriter(Writer):
             {kept.key: sa.func.if_(counted, kept, kept)}
         ).inline()
 
-    def _plain_keys(self) -> dict[str, Any]:
-        """Return the keys of the only row; its foreign keys refuse an object that is missing."""
-        source, target = self.edges.source, self.edges.target
-        return {source.key: self.bind("s0", source), target.key: self.bind("t0", target)}
+    def _key_of_one(self) -> dict[str, Any]:
+        """Return the keys of a single row as sub-queries, NULL where an object is missing.
+
+        That is an error in every sql_mode, unless the column takes it.
+        """
+        return {
+            column.key: sa.func.coalesce(key, _ERROR) if column.nullable else key
+            for column, key in self.looked_up(0).items()
+        }
 
     def _keys(self, row: int) -> dict[str, Any]:
-        """Return the row's keys as sub-queries that fail where an object is missing.
+        """Return the keys of one row of many as sub-queries that fail where an object is missing.
 
         A NULL would not: outside of strict mode, a batch stores 0 or an empty text in its place.
         """
@@ -136,9 +145,9 @@ class MySQLWriter(Writer):
 # particular, and a number, which takes the server half as long.
 _ERROR: sa.ColumnElement[Any] = sa.literal_column("(SELECT NULL UNION ALL SELECT NULL)")
 _OUT_OF_RANGE: sa.ColumnElement[Any] = sa.literal_column("(~0 + 1)")
-# Their codes, and that of a violated foreign key.
-_REFUSED_CODES = (1242, 1690, 1452)
-# A column that has no value and no default.
-_NO_DEFAULT_CODE = 1364
+_TWO_ROWS_CODE, _OUT_OF_RANGE_CODE = 1242, 1690
+# A column that takes no NULL; one that has neither a value nor a default.
+_NULL_CODE, _NO_DEFAULT_CODE = 1048, 1364
+_REFUSED_CODES = (_TWO_ROWS_CODE, _OUT_OF_RANGE_CODE, _NULL_CODE, _NO_DEFAULT_CODE)
 # A violated CHECK: in MariaDB, in MySQL.
 _CHECK_CODES = (4025, 3819)

@@ -43,10 +43,13 @@ def _made_of(query_class: Any) -> type[Any]:
 
 
 def query_class_of(session: Session, model: type[Any]) -> type[Any]:
-    """Return the class of a session's queries of a model, as :func:`newest_first` does."""
+    """Return the class of a session's queries of a model, made :func:`newest_first`."""
     return newest_first(type(session.query(model)))
 
 
 def ordered_query(query_class: type[Any], model: type[Any], *clauses: Any) -> Query[Any]:
-    """Return a query of a model, of no session yet, in an order of its own."""
+    """Return a query of no session yet, in an order that the first `order_by()` replaces.
+
+    :param query_class: as :func:`query_class_of` gives it.
+    """
     return Query.order_by(query_class(model), *clauses)

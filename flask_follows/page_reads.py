@@ -37,7 +37,7 @@ class PageReads:
 
         :raises ValueError: the collection has an order of its own.
         """
-        self.refuse(is_ordered=False)
+        self.refuse_order(is_ordered=False)
         bind: dict[str, Any] = {"mapper": self.end.edges.mapper}
         dialect = session.get_bind(**bind).dialect
         values = self.place(after if before is None else before, dialect)
@@ -52,7 +52,7 @@ class PageReads:
             once_each(rows), after, before, per_page, dialect=dialect, read_edges=read_edges
         )
 
-    def refuse(self, is_ordered: bool) -> None:
+    def refuse_order(self, is_ordered: bool) -> None:
         """Refuse to page in another order than that of the edges.
 
         :raises ValueError: there is one, given with the query or with the relation.

@@ -45,7 +45,7 @@ _LONGEST_CURSOR = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
-_PLACE_AND_IDENTITY = itemgetter(slice(1, None))
+_ALL_BUT_THE_OBJECT = itemgetter(slice(1, None))
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # For each type that may stand in a cursor: its mark there, and the way to text and back.
@@ -281,9 +281,9 @@ def once_each(result: Any) -> list[Any]:
     """Return the rows that :meth:`Order.cut` takes, each once.
 
     An object may load others by a join, which a host may ask for where we do not see it. A row is
-    known by its place: that is quicker to see than all that it has.
+    known by what follows the object: that is quicker to see than the object itself.
     """
-    rows: list[Any] = result.unique(_PLACE_AND_IDENTITY).all()
+    rows: list[Any] = result.unique(_ALL_BUT_THE_OBJECT).all()
     return rows
 
 

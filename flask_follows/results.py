@@ -32,7 +32,7 @@ class RelatedResult(NewestFirst, Query):
 
     relation: ClassVar[Relation]
     end: ClassVar[End]
-    pages: ClassVar[PageReads]
+    page_reads: ClassVar[PageReads]
 
     def filter(self, *criteria: Any) -> Self:
         """Return the objects that match all of the criteria, on columns of theirs or the edges."""
@@ -86,16 +86,16 @@ class RelatedResult(NewestFirst, Query):
         """Return one keyset page, newest edge first. See :meth:`RelatedQuery.page`."""
         size = page_size(per_page, after, before)
         end, newer = self.end, before is not None
-        self.pages.refuse(is_ordered=self._ordered)
+        self.page_reads.refuse_order(is_ordered=self._ordered)
         dialect = end.edges.connection(self.session).dialect
-        place = self.pages.place(after if before is None else before, dialect)
+        place = self.page_reads.place(after if before is None else before, dialect)
         query = Query.order_by(self, None)
         if place is not None:
             query = query.filter(end.order.beyond(place, form_for(dialect), newer=newer))
         order = end.order.clauses(end.view.c, newest_first=not newer)
         read = Query.order_by(query, *order).limit(size + 1)
-        rows = read.add_columns(*self.pages.sent_with(end.view.c)).all()
-        read_edges = partial(self.pages.edges_of, self.session)
+        rows = read.add_columns(*self.page_reads.sent_with(end.view.c)).all()
+        read_edges = partial(self.page_reads.edges_of, self.session)
         return end.order.cut(rows, after, before, size, dialect=dialect, read_edges=read_edges)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
@@ -82,12 +82,6 @@ class Writer:
             edges.source == self.bind("s0", edges.source),
             edges.target == self.bind("t0", edges.target),
         )
-
-    @cached_property
-    def has_plain_keys(self) -> bool:
-        """Whether keys are stored as they are given, and foreign keys vouch for the objects."""
-        ends = (self.edges.source, self.source), (self.edges.target, self.target)
-        return all(column.foreign_keys and endpoint.is_exact for column, endpoint in ends)
 
     def insert(
         self,

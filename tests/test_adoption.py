@@ -21,7 +21,13 @@ from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import orm
 
-from flask_follows import ConfigurationError, Follows, FollowsError, SelfFollowError
+from flask_follows import (
+    ConfigurationError,
+    Follows,
+    FollowsError,
+    SelfFollowError,
+    UnknownUserError,
+)
 
 from .counting import count
 from .models import make_user_model
@@ -342,6 +348,22 @@ def adopt(start: Callable[..., Any]) -> Callable[[SQLAlchemy, Shape], Host]:
 def host(adopt: Any, db: SQLAlchemy, shape: Shape) -> Host:
     """An application of each shape."""
     return adopt(db, shape)
+
+
+@pytest.mark.parametrize("at", ["source", "target"])
+def test_a_key_of_the_class_above_alone(adopt, db, at):
+    """The foreign key takes it, and there may even be an edge; but no user has it."""
+    host = adopt(db, inherited(db))
+    (user,) = host.users(1)
+    person = user.__mapper__.inherits.class_()
+    host.session.add(person)
+    host.session.flush()
+    pair = (person.id, user.id) if at == "source" else (user.id, person.id)
+    for _ in range(2):
+        with pytest.raises(UnknownUserError, match=f"key {person.id}"):
+            host.follows.follow(*pair)
+        host.session.merge(host.shape.model(follower_id=pair[0], followed_id=pair[1]))
+        host.session.flush()
 
 
 @contextlib.contextmanager

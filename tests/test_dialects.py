@@ -141,6 +141,26 @@ def test_another_unique_key_outside_of_strict_mode(loosely, users, follows, sess
     assert first.followed.ids() == [second.id]
 
 
+@pytest.mark.parametrize("follows", ["both", "none"], indirect=True)
+def test_further_columns_that_are_refused(users, follows, session, db):
+    """What the host's columns do not take is an error of the host's, unless the edge is there."""
+    table = follows.Follow.__table__
+    table.drop(db.engine)
+    user = sa.ForeignKey("user.id", name="fk_by")
+    table.append_column(sa.Column("by", sa.Integer, user, nullable=False))
+    table.create(db.engine)
+    first, second, third = users(3)
+    assert first.follow(second, by=third.id)
+    session.commit()
+    for by in [None] if db.engine.dialect.name == "sqlite" else [None, 999]:
+        with pytest.raises(sa.exc.IntegrityError):
+            first.follow(third, by=by)
+        session.rollback()
+    for by in (None, 999):
+        assert not first.follow(second, by=by)
+    assert first.followed.ids() == [second.id]
+
+
 def test_another_unique_key_that_is_free_again(users, follows, session, db):
     """What stood in the way may be gone when MySQL's writer looks for it: the edges are made."""
     first, second, third = users(3)

@@ -172,8 +172,8 @@ def test_bad_edges(users, bare, relation, session, User):
     assert edges == [
         "2 edges have a follower_id that no User has: delete them from 'follows'",
         "1 edge has a followed_id that no User has: delete it from 'follows'",
-        "1 edge leads from a user to the same user: delete it from 'follows', or allow it, for "
-        "follows with allow_self_follow=True",
+        "1 edge leads from a user to the same user: delete it from 'follows', or, for "
+        "follows, allow it with allow_self_follow=True",
     ]
 
 

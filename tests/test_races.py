@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from threading import Barrier
 
@@ -454,6 +455,26 @@ def test_two_who_befriend_each_other(race, db, friends, keys):
     assert len(friendships(db.session, friends)) == balance
     told_of(db, friends, errors, 2 * number_of_turns)
     assert_deadlocks(db.engine, errors, 2 * number_of_turns)
+
+
+def test_clearing_waits_for_an_addition(race, db, friends, keys, User):
+    """All lock an edge's users before the edge, so that these two never meet a deadlock."""
+    one, other = keys(2)
+    meet, errors = Barrier(2, timeout=30), []
+
+    def work(number):
+        for _ in range(turns(db, 200)):
+            user = db.session.get(User, other)
+            change = partial(friends.add, one, other) if number else user.friends.clear
+            meet.wait()
+            committed(db.session, change, errors)
+            meet.wait()
+            if number:
+                friends.remove(one, other)  # so that there is a gap for both to meet in
+                db.session.commit()
+
+    race(work, threads=2)
+    assert not errors
 
 
 @pytest.mark.parametrize("in_one", [1, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flask import abort, request
+from werkzeug.exceptions import Forbidden
 
 from .sites import JSON
 
@@ -99,6 +100,27 @@ def test_errors_of_the_hosts(site):
     assert visitor.get("/follows/dora/followers", headers=JSON).json["error"]["code"] == 404
     answer = visitor.get(f"{PAGE}?after=x", headers=JSON)
     assert answer.json["error"]["name"] == "Service Unavailable"
+
+
+def test_the_reason_of_a_refusal(site):
+    """What Werkzeug's page would say; of a page of the host's only the status is known."""
+    refusals = {
+        "plain": lambda: abort(403, "Not <you>,\nnor her."),
+        "own": lambda: (b"nicht \xfcber 9", 403),
+        "streamed": lambda: (iter(["a ", "page"]), 403),
+    }
+
+    @site.app.before_request
+    def refuse():
+        return refusals[request.args["refuse"]]()
+
+    visitor = site.client()
+    reasons = {
+        name: visitor.get(f"{PAGE}?refuse={name}", headers=JSON).json["error"]["description"]
+        for name in refusals
+    }
+    assert reasons.pop("plain") == "Not <you>, nor her."
+    assert set(reasons.values()) == {Forbidden.description}
 
 
 def test_a_status_without_a_name(site):

@@ -74,7 +74,7 @@ def _is_ours() -> bool:
 
 def _reason(response: Response) -> str:
     """Return why a request was refused: what Werkzeug's own page says, else what its code means."""
-    text = "" if response.direct_passthrough else response.get_data(as_text=True)
+    text = "" if response.direct_passthrough else response.get_data().decode(errors="replace")
     told = _WERKZEUG.fullmatch(text)
     if told is not None:
         return unescape(told[1].replace("<br>", " "))
