@@ -15,7 +15,7 @@ from sqlalchemy.orm import Query, Session
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["NewestFirst", "newest_first", "ordered_query", "query_class_of"]
+__all__ = ["NewestFirst", "newest_first", "ordered_query"]
 
 
 class NewestFirst(Query[Any]):
@@ -42,14 +42,7 @@ def _made_of(query_class: Any) -> type[Any]:
     return type("NewestFirst", (NewestFirst, query_class), {})
 
 
-def query_class_of(session: Session, model: type[Any]) -> type[Any]:
-    """Return the class of a session's queries of a model, made :func:`newest_first`."""
-    return newest_first(type(session.query(model)))
-
-
-def ordered_query(query_class: type[Any], model: type[Any], *clauses: Any) -> Query[Any]:
-    """Return a query of no session yet, in an order that the first `order_by()` replaces.
-
-    :param query_class: as :func:`query_class_of` gives it.
-    """
-    return Query.order_by(query_class(model), *clauses)
+def ordered_query(session: Session, model: type[Any], *clauses: Any) -> Query[Any]:
+    """Return a query of a model in an order that the first `order_by()` replaces."""
+    query_class = newest_first(type(session.query(model)))
+    return Query.order_by(query_class(model, session), *clauses)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Query, Session
 from .clauses import as_read, is_parameter, is_whole, shared
 from .edges import EdgeTable
 from .keys import Endpoint
-from .ordering import ordered_query, query_class_of
+from .ordering import ordered_query
 from .paging import Order
 
 __all__ = ["End", "Half", "OrderBy"]
@@ -158,9 +158,8 @@ class End:
 
     def rows(self, session: Session, near: Any) -> Query[Any]:
         """Return a query of the object's edges, newest first."""
-        model = self.edges.model
-        rows = ordered_query(query_class_of(session, model), model, *self.edges_newest_first)
-        return rows.with_session(session).filter(self.is_edge_of(self.near.parameter(near)))
+        rows = ordered_query(session, self.edges.model, *self.edges_newest_first)
+        return rows.filter(self.is_edge_of(self.near.parameter(near)))
 
     def exists_for(self, entity: Any, far: Any) -> sa.ColumnElement[bool]:
         """Return "the row's object has an edge to `far`" as SQL.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.query import Query
 
 from flask_follows.mutuals import Mutuals
+
+from .models import make_user_model
 
 
 @pytest.fixture
@@ -28,6 +32,27 @@ def test_mutuals_may_be_narrowed(follows, friends, session, User):
         assert query.order_by(None).order_by(User.id).limit(2).all() == others[:2]
         assert (query.count(), query.paginate(per_page=2).total) == (3, 3)
         assert mutuals.query(session(), 2**70).all() == []
+
+
+def test_a_query_class_that_filters(start):
+    """What a host's queries leave out may be another thing in each request."""
+
+    class Filtered(Query):
+        def __init__(self, entities, session=None, **options):
+            super().__init__(entities, session, **options)
+            self._where_criteria += (User.username.not_in(session.info.get("hidden", [])),)
+
+    db = SQLAlchemy(query_class=Filtered)
+    User = make_user_model(db)
+    start(db, User)
+    me, ann, bob = (User(username=name) for name in ("me", "ann", "bob"))
+    db.session.add_all([me, ann, bob])
+    me.followed.add(ann, bob)
+    me.followers.add(ann, bob)
+    assert me.mutuals.all() == [bob, ann]
+    for hidden, left in ([ann], [bob]), ([bob], [ann]), ([], [bob, ann]):
+        db.session.info["hidden"] = [user.username for user in hidden]
+        assert me.mutuals.all() == left
 
 
 def test_mutuals_within_mutuals(friends, session, User):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import pytest
 from flask import abort, request
 from werkzeug.exceptions import Forbidden
@@ -107,7 +109,8 @@ def test_the_reason_of_a_refusal(site):
     refusals = {
         "plain": lambda: abort(403, "Not <you>,\nnor her."),
         "own": lambda: (b"nicht \xfcber 9", 403),
-        "streamed": lambda: (iter(["a ", "page"]), 403),
+        "streamed": lambda: (repeat("a page"), 403),
+        "packed": lambda: (b"\x1f\x8b", 403, {"Content-Encoding": "gzip"}),
     }
 
     @site.app.before_request

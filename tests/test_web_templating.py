@@ -49,6 +49,15 @@ def test_the_visitor_himself(site):
     assert "[]" not in site.client("ann").get("/page").text
 
 
+def test_a_user_without_a_name(site, monkeypatch):
+    """A host may call some of its users anonymous, guests say: they are users all the same."""
+    site.follow("bob ann")
+    monkeypatch.setattr(site.User, "is_anonymous", True)
+    site.show(BUTTON)
+    assert buttons(site.client("ann").get("/page").text)["bob"][0] == "Follow back"
+    assert "bob" in site.client().get("/follows/ann/followers").text
+
+
 def test_a_button_leads_back_to_its_page(site):
     """The address of the page is in the form, as the browser writes it."""
     site.show(BUTTON)

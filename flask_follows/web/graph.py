@@ -56,9 +56,9 @@ def is_saved(user: Any) -> bool:
 
     :raises WrongTypeError: it is no user at all.
     """
-    if is_nobody(user):
-        return False
     if not isinstance(user, users().model):
+        if is_nobody(user):
+            return False
         raise WrongTypeError(f"expected an instance of {users().model.__name__}, got {user!r}")
     state: Any = sa.inspect(user)
     return state.identity is not None and not state.was_deleted

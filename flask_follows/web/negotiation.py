@@ -13,6 +13,7 @@ __all__ = ["NAME", "errors_as_json", "keep_private", "refuse", "wants_json"]
 
 NAME = "follows"  # of the blueprint
 _STATIC = f"{NAME}.static"
+_SHORT = 10_000  # bytes
 # The page of an error that nobody has a handler for, and the reason in it.
 _WERKZEUG = re.compile(
     r"<!doctype html>\n<html lang=en>\n<title>[^<]*</title>\n<h1>[^<]*</h1>\n<p>(.*)</p>\n",
@@ -74,12 +75,19 @@ def _is_ours() -> bool:
 
 def _reason(response: Response) -> str:
     """Return why a request was refused: what Werkzeug's own page says, else what its code means."""
-    text = "" if response.direct_passthrough else response.get_data().decode(errors="replace")
-    told = _WERKZEUG.fullmatch(text)
+    told = _WERKZEUG.fullmatch(_page(response))
     if told is not None:
         return unescape(told[1].replace("<br>", " "))
     standard = default_exceptions.get(response.status_code)
     return getattr(standard, "description", None) or "The request was refused."
+
+
+def _page(response: Response) -> str:
+    """Return a short page of HTML, nothing for any other response: one may be without end."""
+    is_short = (response.content_length or _SHORT) < _SHORT
+    if not is_short or response.mimetype != "text/html" or response.content_encoding:
+        return ""
+    return b"".join(response.iter_encoded()).decode(errors="replace")
 
 
 def _error(code: int, description: str) -> Response:
