@@ -124,14 +124,14 @@ def _largest(graphs: dict[str, Any]) -> str:
 
 
 def _of_machine(kept: dict[str, Any]) -> str:
-    lines = []
+    loads: dict[str, list[str]] = {}
     for name, each in kept.items():
         one = each["machine"]
         packages = ", ".join(f"{key} {version}" for key, version in one["packages"].items())
-        lines.append(
-            f"- {name}: {one['processor']}, {one['cores']} cores, {one['memory']}, "
-            f"{one['system']}, Python {one['python']}, {packages}; load average {one['load']}"
-        )
+        machine = f"{one['processor']}, {one['cores']} cores, {one['memory']}, {one['system']}, "
+        machine += f"Python {one['python']}, {packages}"
+        loads.setdefault(machine, []).append(f"{name} {one['load']}")
+    lines = (f"- {machine}; load average: {', '.join(of)}" for machine, of in loads.items())
     return "\n".join(lines) + "\n"
 
 
