@@ -15,7 +15,7 @@ _OPENED_WITH = "opened_with"
 # The verbs of a collection that need no query, what they are made of, and what any object has.
 _WITHOUT_QUERY = {
     *("add", "append", "capped_count", "clear", "contains", "count", "create", "exists", "ids"),
-    *("page", "remove", "select", "set", "end", "instance", "relation"),
+    *("page", "remove", "select", "set", "end", "instance", "page_reads", "relation"),
     *("_insert", "_keys", "_near", "_session", "__class__", "__dict__"),
 }
 
