@@ -121,11 +121,11 @@ class PostgreSQLWriter(_ConflictWriter):
         inserted = way(connection, pairs, values)
         if inserted is None:
             self.refuse_self(connection, pairs)
-            if missing := self.missing(connection, pairs):
+            missing = self.missing(connection, pairs)
+            # Whoever was missing may have come meanwhile.
+            inserted = None if missing else way(connection, pairs, values)
+            if inserted is None:
                 raise MissingEndpoint(missing)
-            inserted = way(connection, pairs, values)  # who was missing has come meanwhile
-        if inserted is None:
-            raise MissingEndpoint(self.missing(connection, pairs))
         return inserted
 
     def _insert_one(

@@ -171,7 +171,26 @@ def test_another_unique_key_that_is_free_again(users, follows, session, db):
     values = relation.edge_values({})
     inserted = writer.violate_another_key(session.connection(), pairs, values)
     assert (inserted.count, inserted.pairs) == (1, [(first.id, third.id)])
+    assert writer.violate_another_key(session.connection(), pairs, values).count == 0
     assert first.followed.count() == 2
+
+
+def test_an_object_that_comes_meanwhile(users, User, follows, session, db, monkeypatch):
+    """It may be there when a server is asked who is missing: then its edge is made."""
+    (first,) = users(1)
+    writer = follows.follow_relation.storage.writer(db.engine.dialect)
+
+    def missing(connection, pairs):
+        connection.execute(sa.insert(User.__table__).values(id=999, username="late"))
+        return {}
+
+    monkeypatch.setattr(writer, "missing", missing)
+    if db.engine.dialect.name == "sqlite":  # where nobody writes meanwhile
+        with pytest.raises(sa.exc.IntegrityError):
+            first.follow(999)
+    else:
+        assert first.follow(999)
+        assert first.followed.ids() == [999]
 
 
 @pytest.mark.parametrize("follows", ["none"], indirect=True)
