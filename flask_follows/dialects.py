@@ -188,7 +188,7 @@ class PostgreSQLWriter(_ConflictWriter):
         new = self._new(found)
         there = sa.select(sa.func.count()).where(found.c.there).scalar_subquery()
         complete = there + sa.select(sa.func.count()).select_from(new).scalar_subquery()
-        wanted = sa.select(new.c.source, new.c.target, *further.values())
+        wanted: Any = sa.select(new.c.source, new.c.target, *further.values())
         in_order = wanted.order_by(new.c.source, new.c.target)
         made = self._made(in_order.where(complete == sa.bindparam("rows", type_=sa.Integer)), names)
         # One row at least, so that the count arrives where nothing was made.
@@ -212,7 +212,8 @@ class PostgreSQLWriter(_ConflictWriter):
             .cte("new")
         )
         further = self.bound_values(names).values()
-        made = self._made(sa.select(new.c.source, new.c.target, *further), names)
+        wanted: Any = sa.select(new.c.source, new.c.target, *further)
+        made = self._made(wanted, names)
         is_made, is_new = (sa.exists().select_from(found) for found in (made, new))
         return sa.select(is_made.label("is_made"), sa.or_(is_new, is_there).label("is_known"))
 
