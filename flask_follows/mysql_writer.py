@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from .statements import Inserted, MissingEndpoint, Pair, Writer, lookup, one_or_many, parameters
+from .statements import Inserted, MissingEndpoint, Pair, Writer, one_or_many, parameters
 
 __all__ = ["MySQLWriter", "as_integrity_error"]
 
@@ -101,9 +101,8 @@ class MySQLWriter(Writer):
 
     def _insert(self, rows: int, names: tuple[str, ...]) -> sa.Executable:
         edges, further = self.edges, self.bound_values(names)
-        keys = [self._key_of_one()] if rows == 1 else [self._keys(row) for row in range(rows)]
         statement = mysql.insert(edges.table).values(
-            one_or_many([{**of_row, **further} for of_row in keys])
+            one_or_many([{**self._keys(row, rows), **further} for row in range(rows)])
         )
         # The clause answers a duplicate of any unique key, the host's own too.
         is_pair = sa.and_(
@@ -117,27 +116,19 @@ class MySQLWriter(Writer):
             {kept.key: sa.func.if_(counted, kept, kept)}
         ).inline()
 
-    def _key_of_one(self) -> dict[str, Any]:
-        """Return the keys of a single row as sub-queries, NULL where an object is missing.
+    def _keys(self, row: int, rows: int) -> dict[str, Any]:
+        """Return one row's keys as sub-queries, which refuse an object that is missing.
 
-        That is an error in every sql_mode, unless the column takes it.
+        NULL for it is an error in every sql_mode, unless the column takes it or the row is one of
+        many: outside of strict mode, these store 0 or an empty text in its place.
         """
+        keys = self.looked_up(row)
+        if rows > 1 and row == 0:  # the counter of duplicates begins
+            reset = sa.func.last_insert_id(self._base) > 0
+            keys[self.edges.source] = keys[self.edges.source].where(reset)
         return {
-            column.key: sa.func.coalesce(key, _ERROR) if column.nullable else key
-            for column, key in self.looked_up(0).items()
-        }
-
-    def _keys(self, row: int) -> dict[str, Any]:
-        """Return the keys of one row of many as sub-queries that fail where an object is missing.
-
-        A NULL would not: outside of strict mode, a batch stores 0 or an empty text in its place.
-        """
-        reset = sa.func.last_insert_id(self._base) > 0
-        source = lookup(self.source, f"s{row}", *([reset] if row == 0 else []))
-        target = lookup(self.target, f"t{row}")
-        return {
-            self.edges.source.key: sa.func.coalesce(source, _ERROR),
-            self.edges.target.key: sa.func.coalesce(target, _ERROR),
+            column.key: sa.func.coalesce(key, _ERROR) if rows > 1 or column.nullable else key
+            for column, key in keys.items()
         }
 
 

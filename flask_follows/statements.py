@@ -26,7 +26,6 @@ __all__ = [
     "Pair",
     "SelfPair",
     "Writer",
-    "lookup",
     "one_or_many",
     "open_transaction",
     "parameters",
@@ -282,8 +281,8 @@ class Writer:
         So a missing object violates NOT NULL, whether or not foreign keys are enforced.
         """
         return {
-            self.edges.source: lookup(self.source, f"s{row}"),
-            self.edges.target: lookup(self.target, f"t{row}"),
+            self.edges.source: _lookup(self.source, f"s{row}"),
+            self.edges.target: _lookup(self.target, f"t{row}"),
         }
 
 
@@ -298,12 +297,12 @@ def open_transaction(connection: sa.Connection, table: sa.Table) -> None:
         connection.execute(sa.delete(table).where(sa.false()))
 
 
-def lookup(endpoint: Endpoint, name: str, *criteria: sa.ColumnElement[bool]) -> Any:
+def _lookup(endpoint: Endpoint, name: str) -> Any:
     """Return a sub-query for a key that is NULL where no object has it."""
     table = endpoint.table.alias()
     column = table.c[endpoint.column.key]
     bound = sa.bindparam(name, type_=endpoint.column.type)
-    return sa.select(column).where(column == bound, *criteria).scalar_subquery()
+    return sa.select(column).where(column == bound).scalar_subquery()
 
 
 def parameters(pairs: Sequence[Pair], values: Mapping[str, Any]) -> dict[str, Any]:
