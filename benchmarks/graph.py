@@ -47,6 +47,7 @@ def options() -> argparse.Namespace:
     say(
         "--output",
         type=Path,
+        default=FIGURES,
         metavar="FOLDER",
         help="for figures, tables and pictures of your own; "
         "default: those of the documentation, and its page and the README are written anew",
@@ -64,8 +65,8 @@ def main() -> None:
     if asked.quick:
         names = asked.contender or list(contenders.FLASK)
         found = run(Plan("sqlite", names=names, only=asked.only or (), **QUICK))
-        report.store(_folder(asked), "sqlite", "quick", found)
-        report.write(_folder(asked))
+        report.store(asked.output, "sqlite", "quick", found)
+        report.write(asked.output)
         return
     counts = [0] if asked.edges else asked.edges_count or SIZES
     runs = list(product(asked.database or URLS, counts))
@@ -75,14 +76,10 @@ def main() -> None:
         return
     if not asked.report:
         _measure(asked, *runs[0])
-    if asked.output:
-        report.write(asked.output)
-    else:
+    if asked.output == FIGURES:
         report.write(FIGURES, ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
-
-
-def _folder(asked: argparse.Namespace) -> Path:
-    return asked.output or FIGURES
+    else:
+        report.write(asked.output)
 
 
 def _in_a_process(database: str, count: int) -> None:
@@ -121,7 +118,7 @@ def _measure(asked: argparse.Namespace, database: str, count: int) -> None:
     size = report.label(count)
     if asked.edges:
         size = found["file"] = Path(asked.edges).name
-    report.store(_folder(asked), database, size, found)
+    report.store(asked.output, database, size, found)
 
 
 if __name__ == "__main__":
