@@ -25,6 +25,8 @@ __all__ = ["Feed", "Feeds"]
 # A statement of a feed by name: the function that builds it and its arguments, built once.
 Build: TypeAlias = Callable[..., sa.Select[Any]]
 Row: TypeAlias = tuple[Any, ...]
+# Authors read beyond those that fit on a page: they may share the time of the last.
+TIED = 4
 
 
 class Feeds:
@@ -117,7 +119,7 @@ class Feed:
     def page(self, after: str | None = None, per_page: int | None = None) -> Page[Any]:
         """Return one keyset page. One statement; two on MariaDB and MySQL.
 
-        Three there where the last author on the page and the next have posts of the same time.
+        Three there where the newest posts of many authors have one and the same time.
 
         :param after: the `next` cursor of a page: what is older.
         :param per_page: how many, 20 if not given.
@@ -172,10 +174,11 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
     on it.
     """
     limit = parameters[LIMIT]
-    found = feed.frontier(form, {**parameters, LIMIT: limit + 1}, exact=False)
-    if len(found) > limit and found[limit][1] == found[limit - 1][1]:
-        found = feed.frontier(form, parameters, exact=True)
-    limits = {author: limit - newer for author, newer in _ranked(found[:limit])}
+    found = feed.frontier(form, {**parameters, LIMIT: limit + TIED}, exact=False)
+    last = _last_of_equals(found, limit)
+    if last == limit + TIED:  # and perhaps there are more
+        found, last = feed.frontier(form, parameters, exact=True), limit
+    limits = {author: limit - newer for author, newer in _ranked(found[:last])}
     if feed.prepared.statements.include_self:
         limits[feed.near] = limit
     if not limits:
@@ -185,6 +188,14 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
         values |= {f"{AUTHOR}{place}": author, f"{LIMIT}{place}": most}
     del values[NEAR]
     return feed.run("branches", [form, len(limits)], values)
+
+
+def _last_of_equals(authors: Sequence[Row], limit: int) -> int:
+    """Return how many authors come before those whose newest post is older than the last's."""
+    last = limit
+    while last < len(authors) and authors[last][1] == authors[limit - 1][1]:
+        last += 1
+    return last
 
 
 def _ranked(authors: Sequence[Row]) -> list[tuple[Any, int]]:

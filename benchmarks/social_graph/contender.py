@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 PER_PAGE = 20
+# The same posts twice: with the index that a feed needs, and with those that the tutorials and
+# Django give them, one on the author and one on the time.
+POSTS, USUAL_POSTS = "bench_post", "bench_usual_post"
 Sent = tuple[str, Any]
 
 
@@ -103,6 +106,10 @@ class Contender(ABC):
     @abstractmethod
     def feed(self, user: Any) -> Sequence[Any]:
         """Return the 20 newest posts of those whom the user follows."""
+
+    def usual_feed(self, user: Any) -> Sequence[Any]:
+        """Return the same; a peer, from posts without the index that a feed needs."""
+        return self.feed(user)
 
     @abstractmethod
     def mutuals(self, user: Any) -> Sequence[Any]:

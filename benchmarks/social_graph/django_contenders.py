@@ -19,7 +19,7 @@ from friendship.models import Follow as FriendshipFollow
 from .contender import PER_PAGE, Contender, Edges, Sent
 from .databases import Database
 from .django_site import urls
-from .django_site.models import Follow, Post, User
+from .django_site.models import Follow, Post, User, UsualPost
 
 BATCH = 10_000
 
@@ -90,7 +90,13 @@ class DjangoContender(Contender):
     newest: tuple[str, ...] = ("-created_at", "-follower_id")
 
     def feed(self, user: Any) -> Sequence[Any]:
-        posts = Post.objects.filter(**{f"author__{self.author_followed_by}": user})
+        return self._feed(user, Post)
+
+    def usual_feed(self, user: Any) -> Sequence[Any]:
+        return self._feed(user, UsualPost)
+
+    def _feed(self, user: Any, model: Any) -> Sequence[Any]:
+        posts = model.objects.filter(**{f"author__{self.author_followed_by}": user})
         return list(posts.order_by("-created_at", "-id")[:PER_PAGE])
 
     # From a user to the followers.

@@ -14,10 +14,19 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .contender import Contender, Sent
+from .contender import POSTS, USUAL_POSTS, Contender, Sent
 from .databases import Database, patient
 
 MOMENT = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+class PostColumns:
+    """What a post has, whatever its indexes."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[int] = mapped_column(sa.ForeignKey("bench_user.id"))
+    body: Mapped[str] = mapped_column(sa.String(200))
+    created_at: Mapped[datetime] = mapped_column(MOMENT)
 
 
 class FlaskHost(Contender):
@@ -27,7 +36,7 @@ class FlaskHost(Contender):
         self.database, self.db, self.app = database, SQLAlchemy(), Flask(self.name)
         self.app.config["SQLALCHEMY_DATABASE_URI"] = database.url
         self.app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": patient(database.name)}
-        self.User, self.Post = self.make_models()
+        self.User, self.Post, self.UsualPost = self.make_models()
         self.db.init_app(self.app)
         self.set_up()
         with self.app.app_context():
@@ -35,15 +44,26 @@ class FlaskHost(Contender):
         if database.name == "sqlite":
             sa.event.listen(self.engine, "connect", _keep_foreign_keys)
 
-    def make_models(self) -> tuple[Any, Any]:
-        """Map `User` and `Post`."""
+    def make_models(self) -> tuple[Any, Any, Any]:
+        """Map `User`, and `Post` with the index that a feed needs and with the usual ones."""
 
         class User(self.db.Model):  # type: ignore[name-defined]
             __tablename__ = "bench_user"
             id: Mapped[int] = mapped_column(primary_key=True)
             username: Mapped[str] = mapped_column(sa.String(80))
 
-        return User, make_post(self.db)
+        class Post(PostColumns, self.db.Model):  # type: ignore[name-defined]
+            __tablename__ = POSTS
+            __table_args__ = (sa.Index("ix_bench_post", "author_id", "created_at", "id"),)
+
+        class UsualPost(PostColumns, self.db.Model):  # type: ignore[name-defined]
+            __tablename__ = USUAL_POSTS
+            __table_args__ = (
+                sa.Index("ix_bench_usual_post_author_id", "author_id"),
+                sa.Index("ix_bench_usual_post_created_at", "created_at"),
+            )
+
+        return User, Post, UsualPost
 
     @abstractmethod
     def set_up(self) -> None:
@@ -103,20 +123,6 @@ class FlaskHost(Contender):
         return lambda user, key: (
             client.post(f"/follow/{key}", headers={"X-User": str(user)}).status_code
         )
-
-
-def make_post(db: SQLAlchemy) -> Any:
-    """Map `Post`, with the index that a feed needs."""
-
-    class Post(db.Model):  # type: ignore[name-defined]
-        __tablename__ = "bench_post"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        author_id: Mapped[int] = mapped_column(sa.ForeignKey("bench_user.id"))
-        body: Mapped[str] = mapped_column(sa.String(200))
-        created_at: Mapped[datetime] = mapped_column(MOMENT)
-        __table_args__ = (sa.Index("ix_bench_post", "author_id", "created_at", "id"),)
-
-    return Post
 
 
 def _keep_foreign_keys(connection: Any, _record: Any) -> None:

@@ -212,6 +212,7 @@ OPERATIONS = [
     Operation("followers, depth 40,000", _page(lambda scale: scale.deep), plain=_users),
     Operation("count followers", _read("count", "celebrity")),
     Operation("feed, follows 300", _read("feed", "viewer"), plain=_posts),
+    Operation("feed, usual indexes", _read("usual_feed", "viewer"), plain=_posts),
     Operation("feed, quiet", _read("feed", "quiet"), plain=_posts),
     Operation("feed, fell silent", _read("feed", "silent"), plain=_posts),
     Operation("mutuals", _read("mutuals", "viewer"), plain=_in_any_order),

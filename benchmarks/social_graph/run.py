@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from . import contenders as known
-from .contender import Contender
+from .contender import POSTS, USUAL_POSTS, Contender
 from .data import Graph
 from .databases import Database, fresh
 from .imports import measure_imports
@@ -92,8 +92,10 @@ def run(plan: Plan) -> dict[str, Any]:
 def _measure_all(plan: Plan, made: list[Contender], scene: Scene) -> dict[str, dict[str, Figures]]:
     database, graph = scene.database, scene.graph
     database.fill("bench_user", ["id", "username"], graph.usernames())
-    database.fill("bench_post", ["id", "author_id", "body", "created_at"], graph.posts())
-    database.settle(["bench_user", "bench_post"])
+    posts = [POSTS, USUAL_POSTS] if any(contender.is_peer for contender in made) else [POSTS]
+    for table in posts:
+        database.fill(table, ["id", "author_id", "body", "created_at"], graph.posts())
+    database.settle(["bench_user", *posts])
     figures: dict[str, dict[str, Figures]] = {}
     if not plan.only or "import" in plan.only:
         rounds = plan.rounds or (3 if len(graph) < 50_000 else 2 if len(graph) < 500_000 else 1)

@@ -70,7 +70,13 @@ class TutorialAssociation(FlaskHost):
         return int(user.followers.count())
 
     def feed(self, user: Any) -> Sequence[Any]:
-        Post, Follow = self.Post, self.Follow
+        return self._feed(user, self.Post)
+
+    def usual_feed(self, user: Any) -> Sequence[Any]:
+        return self._feed(user, self.UsualPost)
+
+    def _feed(self, user: Any, Post: Any) -> Sequence[Any]:
+        Follow = self.Follow
         posts = Post.query.join(Follow, Follow.followed_id == Post.author_id)
         newest = posts.filter(Follow.follower_id == user.id).order_by(
             Post.created_at.desc(), Post.id.desc()

@@ -29,7 +29,8 @@ class TutorialSecondary(FlaskHost):
         self.User.following = self._users(follower, followed, "followers")
         self.User.followers = self._users(followed, follower, "following")
         # The feed goes from a post to its author.
-        self.Post.author = relationship(self.User)
+        for Post in (self.Post, self.UsualPost):
+            Post.author = relationship(self.User)
 
     def _users(self, near: Any, far: Any, turned: str) -> Any:
         return relationship(
@@ -74,7 +75,13 @@ class TutorialSecondary(FlaskHost):
         return int(self.session.scalar(users))
 
     def feed(self, user: Any) -> Sequence[Any]:
-        Post, User = self.Post, self.User
+        return self._feed(user, self.Post)
+
+    def usual_feed(self, user: Any) -> Sequence[Any]:
+        return self._feed(user, self.UsualPost)
+
+    def _feed(self, user: Any, Post: Any) -> Sequence[Any]:
+        User = self.User
         author, follower = aliased(User), aliased(User)
         posts = (
             sa.select(Post)

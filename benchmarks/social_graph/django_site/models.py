@@ -7,6 +7,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from social_graph.contender import POSTS, USUAL_POSTS
+
 
 class User(models.Model):
     """A user, who follows in each of the ways."""
@@ -42,14 +44,28 @@ class Follow(models.Model):
         ]
 
 
-class Post(models.Model):
+class BasePost(models.Model):
     """A post."""
 
     id = models.AutoField(primary_key=True)
-    author = models.ForeignKey(User, models.CASCADE, related_name="posts")
+    author = models.ForeignKey(User, models.CASCADE, related_name="%(class)s_posts")
     body = models.CharField(max_length=200)
     created_at = models.DateTimeField()
 
     class Meta:
+        abstract = True
         managed = False
-        db_table = "bench_post"
+
+
+class Post(BasePost):
+    """A post with the index that a feed needs."""
+
+    class Meta(BasePost.Meta):
+        db_table = POSTS
+
+
+class UsualPost(BasePost):
+    """A post with the usual indexes."""
+
+    class Meta(BasePost.Meta):
+        db_table = USUAL_POSTS
