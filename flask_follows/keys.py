@@ -192,7 +192,12 @@ class Endpoint:
 
         It is NULL, which equals nothing, where the key column could not hold the value.
         """
-        return sa.bindparam(None, key, type_=self._parameter_type, unique=True)
+        return sa.bindparam(None, key, type_=self.parameter_type, unique=True)
+
+    @cached_property
+    def parameter_type(self) -> Holdable:
+        """The type of such a parameter."""
+        return Holdable(self._capacity)
 
     @cached_property
     def is_exact(self) -> bool:
@@ -213,10 +218,6 @@ class Endpoint:
     @cached_property
     def _capacity(self) -> Capacity:
         return Capacity(self.column, self.python_type)
-
-    @cached_property
-    def _parameter_type(self) -> Holdable:
-        return Holdable(self._capacity)
 
     def _plain(self, key: Any) -> Any:
         """Return a key of a subclass, or in another spelling, as the database gives it out."""

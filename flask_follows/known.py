@@ -6,18 +6,17 @@ not read: there is at most one probe by key for each whom the viewer follows.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, cast
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
 from .chunks import chunks
-from .clauses import KEYS, LIMIT, NEAR
-from .edges import EdgeTable
+from .clauses import KEYS, LIMIT, NEAR, shared
+from .kept import kept_query, read_all
 from .keys import folded
 from .paging import whole_number
 from .reads import End
@@ -26,6 +25,9 @@ from .streams import refuse_in_stream
 from .viewers import viewer_key
 
 __all__ = ["Known", "KnownFollowers", "edges_where", "first_of_each"]
+
+# The parameter with the key of the user whom the viewer looks at.
+USER = "follows_user"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class KnownFollowers:
     def more(self) -> int:
         """How many there are beside :attr:`users`."""
         return self.count - len(self.users)
+
+
+class _Kept(NamedTuple):
+    """Statements that are built once: the users in common, and how many."""
+
+    users: Any
+    count: Any
 
 
 class Known:
@@ -97,17 +106,43 @@ class Known:
         :param reverse: the edge leads to the user.
         """
         end, other = self._end, self._relation.end(reverse)
-        own_key = end.near.parameter(viewer_key(end.near, viewer))
-        other_key = other.near.parameter(viewer_key(other.near, user))
-        edge = edges_where(end, "edge", lambda near: near == own_key)
-        back = edges_where(other, "back", lambda near: near == other_key)
-        in_common = edge.c.far == back.c.far
-        count = sa.select(sa.func.count()).select_from(edge).join(back, in_common)
+        keys = {NEAR: viewer_key(end.near, viewer), USER: viewer_key(other.near, user)}
         session = self._relation.session_for(viewer, user)
-        query = _counted(cast("Any", type(session.query(end.far.model))))(end.far.model, session)
-        query = query.filter(in_common, end.far.attribute() == edge.c.far).order_by(edge.c.far)
-        found: Query[Any] = query.counted_by(count, end.edges)
-        return found
+
+        def build() -> Query[Any]:
+            given = end.near.parameter(keys[NEAR]), other.near.parameter(keys[USER])
+            edge, criteria = self._both(other, *given)
+            return session.query(end.far.model).filter(*criteria).order_by(edge.c.far)
+
+        def count() -> int:
+            return int(end.edges.connection(session).execute(kept.count, keys).scalar_one())
+
+        kept = self._kept[reverse]
+        read = partial(read_all, session, end.far.mapper, kept.users, keys)
+        return kept_query(session, end.far.model, build, {"all": read, "count": count})
+
+    def _both(self, other: End, viewer: Any, user: Any) -> tuple[Any, list[Any]]:
+        """Return the viewer's edges, and what holds where the user has one with the same object.
+
+        :param other: the relation as seen from the user.
+        """
+        end = self._end
+        edge = edges_where(end, "edge", lambda near: near == viewer)
+        back = edges_where(other, "back", lambda near: near == user)
+        return edge, [edge.c.far == back.c.far, end.far.attribute() == edge.c.far]
+
+    @cached_property
+    def _kept(self) -> tuple[_Kept, _Kept]:
+        """The statements about edges from the other user, and to him."""
+        return self._keep(self._end), self._keep(self._relation.end(True))
+
+    def _keep(self, other: End) -> _Kept:
+        near = sa.bindparam(NEAR, type_=self._end.near.parameter_type)
+        edge, criteria = self._both(
+            other, near, sa.bindparam(USER, type_=other.near.parameter_type)
+        )
+        users = sa.select(self._end.far.model).where(*criteria).order_by(edge.c.far)
+        return _Kept(users, sa.select(sa.func.count()).where(criteria[0]))
 
     def _read(self, session: Session, parameters: Mapping[str, Any]) -> dict[Any, KnownFollowers]:
         bind = {"mapper": self._end.edges.mapper}
@@ -135,7 +170,7 @@ def edges_where(end: End, name: str, criterion: Callable[[Any], Any]) -> sa.Subq
     view = end.view.alias()
     near, far = view.c[end.near_column.key], view.c[end.far_column.key]
     rows = sa.select(near.label("near"), far.label("far")).where(criterion(near))
-    return (rows if end.edges.unique else rows.distinct()).subquery(name)
+    return shared((rows if end.edges.unique else rows.distinct()).subquery(name))
 
 
 def first_of_each(relation: Relation, known: Any) -> Any:
@@ -153,7 +188,7 @@ def first_of_each(relation: Relation, known: Any) -> Any:
     number = sa.func.count().over(partition_by=edge.c.near)
     place = sa.func.row_number().over(partition_by=edge.c.near, order_by=edge.c.far)
     rows = sa.select(edge, number.label("number"), place.label("place")).select_from(known)
-    ranked = rows.join(edge, edge.c.far == known.c.far).subquery("ranked")
+    ranked = shared(rows.join(edge, edge.c.far == known.c.far).subquery("ranked"))
     is_wanted = sa.and_(end.far.attribute() == ranked.c.far, ranked.c.place <= limit)
     return (
         sa.select(ranked.c.near, end.far.model, ranked.c.number)
@@ -162,28 +197,3 @@ def first_of_each(relation: Relation, known: Any) -> Any:
         .where(sa.or_(ranked.c.place <= limit, ranked.c.place == 1))
         .order_by(ranked.c.near, ranked.c.place)
     )
-
-
-@lru_cache(maxsize=32)
-def _counted(query_class: Any) -> Any:
-    """Return a query class that counts its results in a cheaper way, as long as it is whole."""
-
-    class CountedQuery(query_class):  # type: ignore[misc]
-        """A query of users whose number the edges know."""
-
-        _whole: Any = None
-
-        def counted_by(self, statement: sa.Select[Any], edges: EdgeTable) -> Any:
-            self._count = statement, edges
-            # SQLAlchemy makes a copy for each further criterion, which is then another query.
-            self._whole = weakref.ref(self)
-            return self
-
-        def count(self) -> int:
-            """Return the number of results; from the edges alone where nothing was added."""
-            if self._whole is None or self._whole() is not self:
-                return int(super().count())
-            statement, edges = self._count
-            return int(edges.connection(self.session).execute(statement).scalar_one())
-
-    return CountedQuery

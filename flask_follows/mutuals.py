@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
 
-from .clauses import shared
+from .clauses import NEAR, shared
+from .kept import kept_query, read_all
 from .ordering import ordered_query
 from .reads import End
 
@@ -23,11 +24,21 @@ class Mutuals:
 
     def query(self, session: Session, near: Any) -> Query[Any]:
         """Return a query of the far objects that have an edge back, newest edge first."""
-        end, edge = self._end, self._edge
-        is_of_near = edge.c[end.near_column.key] == end.near.parameter(near)
-        query = ordered_query(session, end.far.model, *self._newest_first)
+        far = self._end.far
+        read = partial(read_all, session, far.mapper)
+        answers = {"all": lambda: read(self._statement, {NEAR: near})}
+        return kept_query(session, far.model, lambda: self._build(session, near), answers)
+
+    def _build(self, session: Session, near: Any) -> Query[Any]:
+        query = ordered_query(session, self._end.far.model, *self._newest_first)
         # By itself inside of another one, which may well be of the same edges.
-        return query.correlate(None).filter(is_of_near, *self._criteria)
+        return query.correlate(None).filter(*self._criteria(self._end.near.parameter(near)))
+
+    @cached_property
+    def _statement(self) -> sa.Select[Any]:
+        near = sa.bindparam(NEAR, type_=self._end.near.parameter_type)
+        mutuals = sa.select(self._end.far.model).where(*self._criteria(near))
+        return mutuals.order_by(*self._newest_first)
 
     @cached_property
     def _edge(self) -> Any:
@@ -37,8 +48,12 @@ class Mutuals:
     def _newest_first(self) -> list[Any]:
         return self._end.order.clauses(self._edge.c)
 
+    def _criteria(self, near: sa.BindParameter[Any]) -> list[Any]:
+        is_of_near = self._edge.c[self._end.near_column.key] == near
+        return [is_of_near, *self._is_mutual]
+
     @cached_property
-    def _criteria(self) -> list[Any]:
+    def _is_mutual(self) -> list[Any]:
         end, edge, back = self._end, self._edge, shared(self._end.view.alias())
         near, far = end.near_column.key, end.far_column.key
         is_back = back.c[near] == edge.c[far], back.c[far] == edge.c[near]

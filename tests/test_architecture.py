@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 LAYERS = [
     ["beyond", "capacity", "chunks", "errors", "journal", "signals", "types"],
     ["streams"],
-    ["announce", "clauses", "keys", "lines", "ordering"],
+    ["announce", "clauses", "kept", "keys", "lines", "ordering"],
     ["edge_models", "edge_rows", "edges", "paging", "tables"],
     ["adoption", "answers", "posts", "reads", "statements", "viewers"],
     [

@@ -1,0 +1,129 @@
+"""Queries with a statement that is kept: read as they are, and put together to be narrowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Query, Session, joinedload, with_loader_criteria
+
+Ask = Callable[[], Any]
+
+
+@pytest.fixture
+def people(users, follows):
+    """One who follows the others, and the others, who follow back and each other."""
+    me, *others = users(5)
+    me.followed.add(*others)
+    for user in others:
+        user.followed.add(*(other for other in [me, *others] if other is not user))
+    return me, *others
+
+
+@pytest.fixture(params=["mutuals", "known followers", "followed in common"])
+def ask(request, people, follows) -> Ask:
+    """What gives a new query of three users, or four: those after the first two."""
+    me, star, *_ = people
+    return {
+        "mutuals": lambda: me.mutuals,
+        "known followers": lambda: follows.known_followers(me, star),
+        "followed in common": lambda: follows.followed_in_common(me, star),
+    }[request.param]
+
+
+def test_like_any_query(ask, db, session, User):
+    """Whatever is asked of it first, it is what a query of the host's would be."""
+    found = ask().all()
+    assert len(found) in (3, 4)
+    assert list(ask()) == [*iter(ask())] == found
+    assert (ask()[0], ask()[1:], ask().first()) == (found[0], found[1:], found[0])
+    assert (ask().count(), ask().paginate(per_page=2).total) == (len(found), len(found))
+    assert ask().filter_by(username=found[1].username).one() is found[1]
+    assert ask().order_by(None).order_by(User.id.desc()).first() is max(found, key=lambda u: u.id)
+    assert session.scalars(ask().statement).all() == found
+    assert set(session.scalars(sa.select(User).where(User.id.in_(_keys(ask(), User))))) == {*found}
+    assert isinstance(ask(), db.Query)
+    assert ask().session is session()
+    assert str(ask()).startswith("SELECT")
+
+
+def _keys(query: Query[Any], User: Any) -> Query[Any]:
+    return query.order_by(None).with_entities(User.id)
+
+
+def test_it_may_be_used_again(ask, User):
+    """To have read or narrowed it takes nothing from it."""
+    query = ask()
+    found = query.all()
+    narrower = query.filter(User.id == found[0].id)
+    assert (narrower.all(), query.all(), list(query)) == ([found[0]], found, found)
+    assert query.count() == len(found)
+
+
+def test_it_is_not_put_together(ask, monkeypatch):
+    """All rows are read without the query, which would take longer than the statement."""
+
+    def filter_(*_: Any) -> Any:
+        raise AssertionError("put together")
+
+    monkeypatch.setattr(Query, "filter", filter_)
+    assert ask().all() == list(ask())
+    with pytest.raises(AssertionError, match="put together"):
+        ask().first()
+
+
+def test_what_sessions_leave_out(ask, session, User):
+    """Loader criteria of the host's hold for the statement as for any other."""
+    hidden = ask().all()[0]
+
+    def hide(state: Any) -> None:
+        state.statement = state.statement.options(
+            with_loader_criteria(User, User.username != hidden.username)
+        )
+
+    name = hidden.username
+    assert name in [user.username for user in ask()]
+    event.listen(Session, "do_orm_execute", hide)
+    try:
+        assert name not in [user.username for user in ask().all()]
+    finally:
+        event.remove(Session, "do_orm_execute", hide)
+
+
+def test_queries_that_hosts_compile(ask, User):
+    """A host that changes each query as it is compiled has these put together at once."""
+    hidden = ask().all()[0].username
+
+    def hide(query: Any) -> Any:
+        return query.enable_assertions(False).filter(User.username != hidden)
+
+    event.listen(Query, "before_compile", hide, retval=True, bake_ok=True)
+    try:
+        assert hidden not in [user.username for user in ask().all()]
+    finally:
+        event.remove(Query, "before_compile", hide)
+    assert hidden in [user.username for user in ask().all()]
+
+
+def test_an_object_that_loads_others(start, db, follows):
+    """Each object is there once, also where a host's relationship is read by a join."""
+    from .models import make_user_model
+
+    User = make_user_model(db)
+
+    class Note(db.Model):
+        id = sa.Column(sa.Integer, primary_key=True)
+        user_id = sa.Column(sa.ForeignKey(User.id))
+
+    User.notes = sa.orm.relationship(Note, lazy="joined")
+    start(db, User)
+    me, ann = (User(username=name) for name in ("me", "ann"))
+    ann.notes = [Note(), Note()]
+    db.session.add_all([me, ann])
+    me.follow(ann)
+    ann.follow(me)
+    db.session.commit()
+    assert me.mutuals.all() == me.mutuals.options(joinedload(User.notes)).all() == [ann]
