@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -22,8 +22,6 @@ from .viewers import viewer_key
 
 __all__ = ["Feed", "Feeds"]
 
-# A statement of a feed by name: the function that builds it and its arguments, built once.
-Build: TypeAlias = Callable[..., sa.Select[Any]]
 Row: TypeAlias = tuple[Any, ...]
 # Authors read beyond those that fit on a page: they may share the time of the last.
 TIED = 4
@@ -173,12 +171,8 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
     An author whose newest post is older than that of so many others as fit on the page has none
     on it.
     """
-    limit = parameters[LIMIT]
-    found = feed.frontier(form, {**parameters, LIMIT: limit + TIED}, exact=False)
-    last = _last_of_equals(found, limit)
-    if last == limit + TIED:  # and perhaps there are more
-        found, last = feed.frontier(form, parameters, exact=True), limit
-    limits = {author: limit - newer for author, newer in _ranked(found[:last])}
+    limit, authors = parameters[LIMIT], _authors_of_page(feed, form, parameters)
+    limits = {author: limit - newer for author, newer in _ranked(authors)}
     if feed.prepared.statements.include_self:
         limits[feed.near] = limit
     if not limits:
@@ -190,12 +184,23 @@ def _two_steps(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> 
     return feed.run("branches", [form, len(limits)], values)
 
 
-def _last_of_equals(authors: Sequence[Row], limit: int) -> int:
-    """Return how many authors come before those whose newest post is older than the last's."""
-    last = limit
-    while last < len(authors) and authors[last][1] == authors[limit - 1][1]:
-        last += 1
-    return last
+def _authors_of_page(feed: Feed, form: Form | None, parameters: Mapping[str, Any]) -> list[Row]:
+    """Return the authors of whom a page can be, those with the newest posts first."""
+    limit = parameters[LIMIT]
+    if feed.prepared.statements.posts.tells_ties:
+        found = feed.frontier(form, {**parameters, LIMIT: limit + TIED}, exact=False)
+        number = _number_with_ties(found, limit)
+        if number < limit + TIED:  # else there may be more of them
+            return found[:number]
+    return feed.frontier(form, parameters, exact=True)
+
+
+def _number_with_ties(authors: Sequence[Row], limit: int) -> int:
+    """Return the limit, and how many come after it whose newest post is as new as the last's."""
+    number = limit
+    while number < len(authors) and authors[number][1] == authors[limit - 1][1]:
+        number += 1
+    return number
 
 
 def _ranked(authors: Sequence[Row]) -> list[tuple[Any, int]]:

@@ -1,8 +1,10 @@
-"""Queries of which, as long as nobody narrows them, a statement is run that was built once.
+"""Queries that have a statement ready for what is mostly asked of them.
 
 To put a query together, and to find its SQL again among those that SQLAlchemy has compiled, takes
-as long as a small statement itself. So it is put together when something else is asked of it than
-what there is a statement for.
+as long as a small statement itself. So it is put together when something else is asked of it, to
+be narrowed for instance; and it goes on as it was after that, since such methods return another
+query. (A collection, see :mod:`.unread`, has verbs of its own in place of a few statements, and
+becomes the query.)
 """
 
 from __future__ import annotations
@@ -19,57 +21,65 @@ from .streams import refuse_in_stream
 
 __all__ = ["kept_query", "read_all"]
 
-_WAITING = "waiting"
+Methods: TypeAlias = Mapping[str, Callable[[], Any]]
+
+_BUILD, _METHODS, _BUILT = "build", "methods", "built"
 # What any object has, whoever asks for it.
-_AS_IT_IS = {"__class__", "__dict__"}
-# Classes of which we know what a query does. One of the host's may decide with each that is made.
-_KNOWN = {Query, FlaskQuery}
-
-Build: TypeAlias = Callable[[], Query[Any]]
+_OF_ANY_OBJECT = {"__class__", "__dict__"}
+# A host's own class may add criteria whenever one is made, which a kept statement would miss.
+_USUAL_CLASSES = {Query, FlaskQuery}
 
 
-class _Kept(Query[Any]):
-    """A query that has not been put together yet."""
+class _Waiting(Query[Any]):
+    """A query that is put together if something is asked for which there is no statement."""
 
-    def __init__(self, build: Build, answers: Mapping[str, Callable[[], Any]]) -> None:
-        vars(self)[_WAITING] = build, answers
+    # Not that of the class above: it is what takes the time.
+    def __init__(self, build: Callable[[], Query[Any]], methods: Methods) -> None:
+        vars(self).update({_BUILD: build, _METHODS: methods})
 
     def __getattribute__(self, name: str) -> Any:
-        if name in _AS_IT_IS:
+        if name in _OF_ANY_OBJECT:
             return object.__getattribute__(self, name)
-        build, answers = vars(self)[_WAITING]
-        if name in answers:
-            return answers[name]
-        query = build()
-        self.__dict__ = vars(query)
-        self.__class__ = type(query)
-        return getattr(self, name)
+        method = vars(self)[_METHODS].get(name)
+        return getattr(_built(self), name) if method is None else method
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        vars(self)[_METHODS] = {}  # it is no longer what the statements are for
+        setattr(_built(self), name, value)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.all())
 
 
+def _built(waiting: _Waiting) -> Query[Any]:
+    own = vars(waiting)
+    if _BUILT not in own:
+        own[_BUILT] = own[_BUILD]()
+    query: Query[Any] = own[_BUILT]
+    return query
+
+
 def kept_query(
-    session: Session, model: type[Any], build: Build, answers: Mapping[str, Callable[[], Any]]
+    session: Session, model: type[Any], build: Callable[[], Query[Any]], methods: Methods
 ) -> Query[Any]:
     """Return a query, put together only where it has to be.
 
     :param model: what it is a query of.
     :param build: puts it together.
-    :param answers: the methods for which there is a statement, `all` among them.
+    :param methods: those for which there is a statement, `all` among them. They are not used where
+        a host has a query class of its own, or changes queries as they are compiled.
     """
     usual = session.query(model)
     kind = type(usual)
-    # Some hosts change every query as it is compiled, to hide what is deleted, say.
-    if kind not in _KNOWN or usual.dispatch.before_compile:
+    if kind not in _USUAL_CLASSES or usual.dispatch.before_compile:
         return build()
-    kept: Query[Any] = _kept(cast("Hashable", kind))(build, answers)
-    return kept
+    waiting: Query[Any] = _waiting_class(cast("Hashable", kind))(build, methods)
+    return waiting
 
 
-@lru_cache(maxsize=len(_KNOWN))
-def _kept(kind: Any) -> Any:
-    return type(kind.__name__, (_Kept, kind), {"__doc__": kind.__doc__})
+@lru_cache(maxsize=len(_USUAL_CLASSES))
+def _waiting_class(kind: Any) -> Any:
+    return type(kind.__name__, (_Waiting, kind), {"__doc__": kind.__doc__})
 
 
 def read_all(
@@ -77,4 +87,5 @@ def read_all(
 ) -> list[Any]:
     """Return all objects of a statement, each once, as the `all` of a query does."""
     refuse_in_stream(session, mapper=mapper)
-    return list(session.scalars(statement, bound).unique())
+    # By `execute()`, as a query does, which hosts override.
+    return list(session.execute(statement, bound).scalars().unique())

@@ -196,7 +196,7 @@ class Endpoint:
 
     @cached_property
     def parameter_type(self) -> Holdable:
-        """The type of such a parameter."""
+        """The type of a key as a parameter, see :meth:`parameter`."""
         return Holdable(self._capacity)
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -26,8 +26,8 @@ from .viewers import viewer_key
 
 __all__ = ["Known", "KnownFollowers", "edges_where", "first_of_each"]
 
-# The parameter with the key of the user whom the viewer looks at.
-USER = "follows_user"
+# The parameter with the key of the other user.
+OTHER = "follows_other"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class KnownFollowers:
         return self.count - len(self.users)
 
 
-class _Kept(NamedTuple):
-    """Statements that are built once: the users in common, and how many."""
+class _Statements(NamedTuple):
+    """The users in common, and how many, where an edge leads to the other user, or from him."""
 
     users: Any
     count: Any
@@ -65,12 +65,13 @@ class Known:
         """Return a query of the followers of a user whom the viewer follows, by key.
 
         The cost grows with how many the viewer follows, not with the user's followers. `count()`
-        reads the edges alone. A visitor who is not logged in, or not saved, knows nobody.
+        reads the edges alone, unless the host has a query class of its own. A visitor who is not
+        logged in, or not saved, knows nobody.
         """
         return self._in_common(viewer, user, reverse=True)
 
     def followed(self, user: Any, other: Any) -> Query[Any]:
-        """Return a query of the users whom both follow, by key. `count()` reads the edges alone."""
+        """Return a query of the users whom both follow, by key. It counts as :meth:`followers`."""
         return self._in_common(user, other, reverse=False)
 
     def followers_of(
@@ -106,43 +107,48 @@ class Known:
         :param reverse: the edge leads to the user.
         """
         end, other = self._end, self._relation.end(reverse)
-        keys = {NEAR: viewer_key(end.near, viewer), USER: viewer_key(other.near, user)}
+        keys = {NEAR: viewer_key(end.near, viewer), OTHER: viewer_key(other.near, user)}
         session = self._relation.session_for(viewer, user)
+        statements = self._to_user if reverse else self._from_user
 
         def build() -> Query[Any]:
-            given = end.near.parameter(keys[NEAR]), other.near.parameter(keys[USER])
-            edge, criteria = self._both(other, *given)
-            return session.query(end.far.model).filter(*criteria).order_by(edge.c.far)
+            given = end.near.parameter(keys[NEAR]), other.near.parameter(keys[OTHER])
+            edge, in_common = self._both(other, *given)
+            is_far = end.far.attribute() == edge.c.far
+            return session.query(end.far.model).filter(in_common, is_far).order_by(edge.c.far)
+
+        def read() -> list[Any]:
+            return read_all(session, end.far.mapper, statements.users, keys)
 
         def count() -> int:
-            return int(end.edges.connection(session).execute(kept.count, keys).scalar_one())
+            return int(end.edges.connection(session).execute(statements.count, keys).scalar_one())
 
-        kept = self._kept[reverse]
-        read = partial(read_all, session, end.far.mapper, kept.users, keys)
         return kept_query(session, end.far.model, build, {"all": read, "count": count})
 
-    def _both(self, other: End, viewer: Any, user: Any) -> tuple[Any, list[Any]]:
-        """Return the viewer's edges, and what holds where the user has one with the same object.
+    def _both(self, other: End, viewer: Any, user: Any) -> tuple[Any, Any]:
+        """Return the viewer's edges, and "the user has one with the same object".
 
         :param other: the relation as seen from the user.
         """
-        end = self._end
-        edge = edges_where(end, "edge", lambda near: near == viewer)
+        edge = edges_where(self._end, "edge", lambda near: near == viewer)
         back = edges_where(other, "back", lambda near: near == user)
-        return edge, [edge.c.far == back.c.far, end.far.attribute() == edge.c.far]
+        return edge, edge.c.far == back.c.far
 
     @cached_property
-    def _kept(self) -> tuple[_Kept, _Kept]:
-        """The statements about edges from the other user, and to him."""
-        return self._keep(self._end), self._keep(self._relation.end(True))
+    def _from_user(self) -> _Statements:
+        return self._build_statements(self._end)
 
-    def _keep(self, other: End) -> _Kept:
-        near = sa.bindparam(NEAR, type_=self._end.near.parameter_type)
-        edge, criteria = self._both(
-            other, near, sa.bindparam(USER, type_=other.near.parameter_type)
-        )
-        users = sa.select(self._end.far.model).where(*criteria).order_by(edge.c.far)
-        return _Kept(users, sa.select(sa.func.count()).where(criteria[0]))
+    @cached_property
+    def _to_user(self) -> _Statements:
+        return self._build_statements(self._relation.end(True))
+
+    def _build_statements(self, other: End) -> _Statements:
+        far = self._end.far
+        viewer = sa.bindparam(NEAR, type_=self._end.near.parameter_type)
+        user = sa.bindparam(OTHER, type_=other.near.parameter_type)
+        edge, in_common = self._both(other, viewer, user)
+        users = sa.select(far.model).where(in_common, far.attribute() == edge.c.far)
+        return _Statements(users.order_by(edge.c.far), sa.select(sa.func.count()).where(in_common))
 
     def _read(self, session: Session, parameters: Mapping[str, Any]) -> dict[Any, KnownFollowers]:
         bind = {"mapper": self._end.edges.mapper}

@@ -68,6 +68,15 @@ class Posts:
         """The class."""
         return self.mapper.class_
 
+    @property
+    def tells_ties(self) -> bool:
+        """Whether values that come first in the order are equal for the database as they are here.
+
+        Texts are not: it may take "Ann" and "ann" for one.
+        """
+        kind = self.order[0].property.columns[0].type
+        return not isinstance(getattr(kind, "impl", kind), sa.String)
+
     @cached_property
     def keys(self) -> list[InstrumentedAttribute[Any]]:
         """The attributes of the primary key."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import joinedload, mapped_column, relationship, selectinload
 
 from flask_follows import ConfigurationError, Feed, Follows, InvalidCursorError
+from flask_follows.feed import TIED
 
 from .models import make_post_model, make_user_model
 from .work import cost, plan, sent_by, settle
@@ -134,6 +135,20 @@ def test_ties_at_the_end_of_a_page(users, write, feed):
     expected = newest_first(first + tied)
     for per_page in range(1, 30):
         assert feed(me).page(per_page=per_page).items == expected[:per_page]
+
+
+def test_ties_that_only_the_database_sees(users, write, feed, session, Post):
+    """In an order that begins with a text, "Ann" and "ann" may be one, or not."""
+    me, *others = users(9)
+    me.followed.add(*others)
+    spellings = ["Ann", "ANN", "ann", "aNN", "bob", "Bob"]
+    for number, user in enumerate([*others, *others]):
+        write(user, number, text=spellings[(number * 5 + number // 8) % 6])
+    by_text = Post.text, Post.id
+    newest = sa.select(Post).order_by(*(column.desc() for column in by_text))
+    expected = session.scalars(newest).all()
+    for per_page in range(1, 18):
+        assert all_of(feed(me, order_by=by_text), per_page) == expected
 
 
 KEYS = st.integers(1, 9)
@@ -467,7 +482,7 @@ def test_the_posts_of_a_page_are_read_by_key(crowd, publish, feed, db):
 
 def test_statements_of_a_page(users, write, feed, assert_statements, database):
     """A page is one statement; two where there is no LATERAL, and a third for many ties."""
-    me, *others = users(8)
+    me, *others = users(1 + 2 + 1 + TIED)
     me.followed.add(*others)
     for minute, user in enumerate(others):
         write(user, minute, minute)

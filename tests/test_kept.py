@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Query, Session, joinedload, with_loader_criteria
 
+from .models import make_user_model
+
 Ask = Callable[[], Any]
 
 
 @pytest.fixture
-def people(users, follows):
+def people(users):
     """One who follows the others, and the others, who follow back and each other."""
     me, *others = users(5)
     me.followed.add(*others)
@@ -25,7 +28,7 @@ def people(users, follows):
 
 @pytest.fixture(params=["mutuals", "known followers", "followed in common"])
 def ask(request, people, follows) -> Ask:
-    """What gives a new query of three users, or four: those after the first two."""
+    """What gives a new query: of four users, or of three."""
     me, star, *_ = people
     return {
         "mutuals": lambda: me.mutuals,
@@ -45,6 +48,11 @@ def test_like_any_query(ask, db, session, User):
     assert ask().order_by(None).order_by(User.id.desc()).first() is max(found, key=lambda u: u.id)
     assert session.scalars(ask().statement).all() == found
     assert set(session.scalars(sa.select(User).where(User.id.in_(_keys(ask(), User))))) == {*found}
+    assert {user.id for user in session.execute(sa.select(ask().subquery()))} == _ids(found)
+    assert set(ask().order_by(None).union(ask().order_by(None))) == {*found}
+    assert session.query(ask().exists()).scalar() is True
+    assert copy.copy(ask()).all() == copy.copy(ask()).limit(9).all() == found
+    assert not hasattr(ask(), "no such thing")
     assert isinstance(ask(), db.Query)
     assert ask().session is session()
     assert str(ask()).startswith("SELECT")
@@ -54,25 +62,58 @@ def _keys(query: Query[Any], User: Any) -> Query[Any]:
     return query.order_by(None).with_entities(User.id)
 
 
-def test_it_may_be_used_again(ask, User):
-    """To have read or narrowed it takes nothing from it."""
+def _ids(users: list[Any]) -> set[int]:
+    return {user.id for user in users}
+
+
+def test_it_may_be_used_again(ask, User, assert_statements):
+    """To have read or narrowed it takes nothing from it, nor changes how it is read."""
     query = ask()
-    found = query.all()
+    with assert_statements(1) as whole:
+        found = query.all()
     narrower = query.filter(User.id == found[0].id)
-    assert (narrower.all(), query.all(), list(query)) == ([found[0]], found, found)
+    assert (narrower.all(), query.first(), query[1:]) == ([found[0]], found[0], found[1:])
+    with assert_statements(1) as again:
+        assert list(query) == found
+    assert again.statements == whole.statements
     assert query.count() == len(found)
+
+
+def test_it_may_be_changed(ask, db, session):
+    """What is set on it is set, and holds for all that is asked from then on."""
+    session.commit()
+    query, found = ask(), ask().all()
+    query.note = "mine"
+    assert (query.note, query.all(), query.count()) == ("mine", found, len(found))
+    with Session(db.engine) as another:
+        query.session = another
+        assert [sa.orm.object_session(user) for user in query] == [another] * len(found)
 
 
 def test_it_is_not_put_together(ask, monkeypatch):
     """All rows are read without the query, which would take longer than the statement."""
 
-    def filter_(*_: Any) -> Any:
+    def refuse(*_: Any) -> Any:
         raise AssertionError("put together")
 
-    monkeypatch.setattr(Query, "filter", filter_)
+    monkeypatch.setattr(Query, "filter", refuse)
     assert ask().all() == list(ask())
     with pytest.raises(AssertionError, match="put together"):
         ask().first()
+
+
+@pytest.mark.parametrize("name", ["known_followers", "followed_in_common"])
+def test_counted_without_users(people, follows, User, assert_statements, name):
+    """People in common are counted by their edges, whatever else was asked of the query."""
+    me, star, *_ = people
+    query = getattr(follows, name)(me, star)
+    query.limit(1).all()
+    with assert_statements(1) as counted:
+        assert query.count() == 3
+    assert "username" not in counted.statements[0]
+    with assert_statements(1) as counted:
+        assert query.filter(User.id > 0).count() == 3
+    assert "username" in counted.statements[0]
 
 
 def test_what_sessions_leave_out(ask, session, User):
@@ -110,8 +151,6 @@ def test_queries_that_hosts_compile(ask, User):
 
 def test_an_object_that_loads_others(start, db, follows):
     """Each object is there once, also where a host's relationship is read by a join."""
-    from .models import make_user_model
-
     User = make_user_model(db)
 
     class Note(db.Model):

@@ -49,6 +49,7 @@ GOALS = {
     "followers, depth 40,000": Goal(least=50),
     "count followers": Goal(least=LEVEL),
     "feed, follows 300": Goal(least=LEVEL),
+    # Twenty times was seen beside peers with these indexes, before anything was built.
     "feed, usual indexes": Goal(least=LEVEL, least_on_sqlite=20),
     "feed, quiet": Goal(least=LEVEL),
     "feed, fell silent": Goal(least=LEVEL),
