@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Query, Session
@@ -16,16 +16,8 @@ from .reads import End
 __all__ = ["Mutuals"]
 
 
-class _Clauses(NamedTuple):
-    """The SQL of mutual edges: made at once, since all of it is about the same alias."""
-
-    near: Any
-    is_mutual: list[Any]
-    newest_first: list[Any]
-
-
 class Mutuals:
-    """The mutual edges of a relation, as seen from one of its ends; the SQL is built once."""
+    """The mutual edges of a relation, as seen from one of its ends."""
 
     def __init__(self, end: End) -> None:
         self._end = end
@@ -40,24 +32,29 @@ class Mutuals:
         return kept_query(session, far.model, lambda: self._build(session, near), {"all": read})
 
     def _build(self, session: Session, near: Any) -> Query[Any]:
-        clauses = self._clauses
-        query = ordered_query(session, self._end.far.model, *clauses.newest_first)
-        is_of_near = clauses.near == self._end.near.parameter(near)
-        # By itself inside of another one, which may well be of the same edges.
-        return query.correlate(None).filter(is_of_near, *clauses.is_mutual)
+        edge, is_mutual = self._edges(self._end.near.parameter(near))
+        newest_first = self._end.order.clauses(edge.c)
+        return ordered_query(session, self._end.far.model, *newest_first).filter(*is_mutual)
 
     @cached_property
     def _statement(self) -> sa.Select[Any]:
-        clauses = self._clauses
-        is_of_near = clauses.near == sa.bindparam(NEAR, type_=self._end.near.parameter_type)
-        mutuals = sa.select(self._end.far.model).where(is_of_near, *clauses.is_mutual)
-        return mutuals.order_by(*clauses.newest_first)
+        """The same, with the key of the near object as a parameter; built once."""
+        edge, is_mutual = self._edges(sa.bindparam(NEAR, type_=self._end.near.parameter_type))
+        mutuals = sa.select(self._end.far.model).where(*is_mutual)
+        return mutuals.order_by(*self._end.order.clauses(edge.c))
 
-    @cached_property
-    def _clauses(self) -> _Clauses:
-        end, edge, back = self._end, shared(self._end.view.alias()), shared(self._end.view.alias())
-        near, far = end.near_column.key, end.far_column.key
-        is_back = back.c[near] == edge.c[far], back.c[far] == edge.c[near]
+    def _edges(self, near: sa.BindParameter[Any]) -> tuple[Any, list[Any]]:
+        """Select the near object's edges; return them, and what holds if one is mutual.
+
+        PostgreSQL looks at them by themselves. It would rather begin with the edges back, and find
+        each edge by its far object, whose edges are read to the last: thousands, for some.
+        """
+        end, view = self._end, self._end.view.alias()
+        keys = end.near_column.key, end.far_column.key
+        needed = dict.fromkeys([*keys, *(column.key for column in end.order.columns)])
+        edges = sa.select(*(view.c[key] for key in needed)).where(view.c[keys[0]] == near)
+        edge = shared(edges.suffix_with("OFFSET 0", dialect="postgresql").subquery())
+        back = shared(end.view.alias())
+        is_back = (back.c[one] == edge.c[other] for one, other in (keys, keys[::-1]))
         has_edge_back = sa.exists().where(*is_back).correlate_except(back)
-        is_mutual = [edge.c[far] == end.far.attribute(), has_edge_back]
-        return _Clauses(edge.c[near], is_mutual, end.order.clauses(edge.c))
+        return edge, [edge.c[keys[1]] == end.far.attribute(), has_edge_back]
