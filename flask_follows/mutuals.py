@@ -46,15 +46,21 @@ class Mutuals:
     def _edges(self, near: sa.BindParameter[Any]) -> tuple[Any, list[Any]]:
         """Select the near object's edges; return them, and what holds if one is mutual.
 
-        PostgreSQL looks at them by themselves. It would rather begin with the edges back, and find
-        each edge by its far object, whose edges are read to the last: thousands, for some.
+        PostgreSQL is kept from joining them to the edges back otherwise. It would rather begin with
+        these, and look for each edge among all that lead to its far object: thousands, for some.
         """
         end, view = self._end, self._end.view.alias()
         keys = end.near_column.key, end.far_column.key
         needed = dict.fromkeys([*keys, *(column.key for column in end.order.columns)])
         edges = sa.select(*(view.c[key] for key in needed)).where(view.c[keys[0]] == near)
-        edge = shared(edges.suffix_with("OFFSET 0", dialect="postgresql").subquery())
-        back = shared(end.view.alias())
+        edge, back = shared(_as_it_is(edges).subquery()), end.view.alias()
         is_back = (back.c[one] == edge.c[other] for one, other in (keys, keys[::-1]))
-        has_edge_back = sa.exists().where(*is_back).correlate_except(back)
-        return edge, [edge.c[keys[1]] == end.far.attribute(), has_edge_back]
+        edge_back: sa.Select[Any] = (
+            sa.select(sa.literal_column("1")).where(*is_back).correlate_except(back)
+        )
+        return edge, [edge.c[keys[1]] == end.far.attribute(), _as_it_is(edge_back).exists()]
+
+
+def _as_it_is(select: sa.Select[Any]) -> sa.Select[Any]:
+    """Have PostgreSQL's planner take a sub-query as it stands."""
+    return select.suffix_with("OFFSET 0", dialect="postgresql")
