@@ -55,12 +55,11 @@ class Mutuals:
         edges = sa.select(*(view.c[key] for key in needed)).where(view.c[keys[0]] == near)
         edge, back = shared(_as_it_is(edges).subquery()), end.view.alias()
         is_back = (back.c[one] == edge.c[other] for one, other in (keys, keys[::-1]))
-        edge_back: sa.Select[Any] = (
-            sa.select(sa.literal_column("1")).where(*is_back).correlate_except(back)
-        )
-        return edge, [edge.c[keys[1]] == end.far.attribute(), _as_it_is(edge_back).exists()]
+        edge_back = _as_it_is(sa.select(sa.literal_column("1")).where(*is_back))
+        has_edge_back = edge_back.correlate_except(back).exists()
+        return edge, [edge.c[keys[1]] == end.far.attribute(), has_edge_back]
 
 
-def _as_it_is(select: sa.Select[Any]) -> sa.Select[Any]:
+def _as_it_is(select: Any) -> Any:
     """Have PostgreSQL's planner take a sub-query as it stands."""
     return select.suffix_with("OFFSET 0", dialect="postgresql")
