@@ -26,7 +26,8 @@ Methods: TypeAlias = Mapping[str, Callable[[], Any]]
 _BUILD, _METHODS, _BUILT = "build", "methods", "built"
 # What any object has, whoever asks for it.
 _OF_ANY_OBJECT = {"__class__", "__dict__"}
-# A host's own class may add criteria whenever one is made, which a kept statement would miss.
+# A host's own class, or its session's `query()`, may add criteria whenever one is made, which a
+# kept statement would miss.
 _USUAL_CLASSES = {Query, FlaskQuery}
 
 
@@ -46,6 +47,9 @@ class _Waiting(Query[Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         vars(self)[_METHODS] = {}  # it is no longer what the statements are for
         setattr(_built(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_built(self), name)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.all())
@@ -71,7 +75,8 @@ def kept_query(
     """
     usual = session.query(model)
     kind = type(usual)
-    if kind not in _USUAL_CLASSES or usual.dispatch.before_compile:
+    is_usual = kind in _USUAL_CLASSES and type(session).query is Session.query
+    if not is_usual or usual.dispatch.before_compile:
         return build()
     waiting: Query[Any] = _waiting_class(cast("Hashable", kind))(build, methods)
     return waiting

@@ -53,7 +53,7 @@ class Mutuals:
         keys = end.near_column.key, end.far_column.key
         needed = dict.fromkeys([*keys, *(column.key for column in end.order.columns)])
         edges = sa.select(*(view.c[key] for key in needed)).where(view.c[keys[0]] == near)
-        edge, back = shared(_as_it_is(edges).subquery()), end.view.alias()
+        edge, back = shared(_as_it_is(edges).subquery()), shared(end.view.alias())
         is_back = (back.c[one] == edge.c[other] for one, other in (keys, keys[::-1]))
         edge_back = _as_it_is(sa.select(sa.literal_column("1")).where(*is_back))
         has_edge_back = edge_back.correlate_except(back).exists()

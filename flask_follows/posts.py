@@ -72,10 +72,12 @@ class Posts:
     def tells_ties(self) -> bool:
         """Whether values that come first in the order are equal for the database as they are here.
 
-        Texts are not: it may take "Ann" and "ann" for one.
+        Texts are not, whatever a host's type makes of them: it may take "Ann" and "ann" for one.
         """
         kind = self.order[0].property.columns[0].type
-        return not isinstance(getattr(kind, "impl", kind), sa.String)
+        while isinstance(kind, sa.types.TypeDecorator):
+            kind = kind.impl
+        return isinstance(kind, (sa.DateTime, sa.Integer))
 
     @cached_property
     def keys(self) -> list[InstrumentedAttribute[Any]]:

@@ -16,8 +16,9 @@ from sqlalchemy.orm import joinedload, mapped_column, relationship, selectinload
 
 from flask_follows import ConfigurationError, Feed, Follows, InvalidCursorError
 from flask_follows.feed import TIED
+from flask_follows.posts import Posts
 
-from .models import make_post_model, make_user_model
+from .models import TIME, make_post_model, make_user_model
 from .work import cost, plan, sent_by, settle
 
 NOON = datetime(2024, 3, 1, 12)
@@ -149,6 +150,43 @@ def test_ties_that_only_the_database_sees(users, write, feed, session, Post):
     expected = session.scalars(newest).all()
     for per_page in range(1, 18):
         assert all_of(feed(me, order_by=by_text), per_page) == expected
+
+
+class Spoken(sa.types.TypeDecorator[str]):
+    """A host's text."""
+
+    impl = sa.String(9)
+    cache_ok = True
+
+
+class Shouted(sa.types.TypeDecorator[str]):
+    """One on top of another."""
+
+    impl = Spoken
+    cache_ok = True
+
+
+class Spelled(sa.types.UserDefinedType[str]):
+    """A type that only the host knows."""
+
+    cache_ok = True
+
+    def get_col_spec(self) -> str:
+        return "VARCHAR(9)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tells"),
+    [
+        *((kind, True) for kind in (sa.Integer(), sa.BigInteger(), sa.DateTime(), TIME)),
+        *((kind, False) for kind in (sa.String(9), sa.Text(), Shouted(), Spelled())),
+    ],
+    ids=str,
+)
+def test_which_ties_are_seen(db, User, kind, tells):
+    """Only of times and numbers is it sure that the database compares them as Python does."""
+    Post = make_post_model(db, place=mapped_column(kind, nullable=False))
+    assert Posts.of(Post.author_id, (Post.place, Post.id)).tells_ties is tells
 
 
 KEYS = st.integers(1, 9)

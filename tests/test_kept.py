@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import event
 from sqlalchemy.orm import Query, Session, joinedload, with_loader_criteria
 
@@ -85,6 +87,8 @@ def test_it_may_be_changed(ask, db, session):
     query, found = ask(), ask().all()
     query.note = "mine"
     assert (query.note, query.all(), query.count()) == ("mine", found, len(found))
+    del query.note
+    assert not hasattr(query, "note")
     with Session(db.engine) as another:
         query.session = another
         assert [sa.orm.object_session(user) for user in query] == [another] * len(found)
@@ -147,6 +151,25 @@ def test_queries_that_hosts_compile(ask, User):
     finally:
         event.remove(Query, "before_compile", hide)
     assert hidden in [user.username for user in ask().all()]
+
+
+def test_sessions_that_filter(start, follows):
+    """What a host's session leaves out of every query is left out of these, whatever is asked."""
+
+    class Filtering(FlaskSession):
+        def query(self, *entities, **options):
+            return super().query(*entities, **options).filter(User.username != "hidden")
+
+    db = SQLAlchemy(session_options={"class_": Filtering})
+    User = make_user_model(db)
+    start(db, User)
+    me, star, ann, hidden = (User(username=name) for name in ("me", "star", "ann", "hidden"))
+    db.session.add_all([me, star, ann, hidden])
+    me.followed.add(ann, hidden)
+    star.followers.add(ann, hidden)
+    query = follows.known_followers(me, star)
+    assert query.all() == list(query) == query.filter(sa.true()).all() == [ann]
+    assert query.count() == query.filter(sa.true()).count() == 1
 
 
 def test_an_object_that_loads_others(start, db, follows):
