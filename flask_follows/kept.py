@@ -26,8 +26,6 @@ Methods: TypeAlias = Mapping[str, Callable[[], Any]]
 _BUILD, _METHODS, _BUILT = "build", "methods", "built"
 # What any object has, whoever asks for it.
 _OF_ANY_OBJECT = {"__class__", "__dict__"}
-# A host's own class, or its session's `query()`, may add criteria whenever one is made, which a
-# kept statement would miss.
 _USUAL_CLASSES = {Query, FlaskQuery}
 
 
@@ -71,12 +69,13 @@ def kept_query(
     :param model: what it is a query of.
     :param build: puts it together.
     :param methods: those for which there is a statement, `all` among them. They are not used where
-        a host has a query class of its own, or changes queries as they are compiled.
+        a host has a query class or a session's `query()` of its own, or changes queries as they are
+        compiled: what is added there, a kept statement would miss.
     """
     usual = session.query(model)
     kind = type(usual)
-    is_usual = kind in _USUAL_CLASSES and type(session).query is Session.query
-    if not is_usual or usual.dispatch.before_compile:
+    is_made_as_usual = kind in _USUAL_CLASSES and type(session).query is Session.query
+    if not is_made_as_usual or usual.dispatch.before_compile:
         return build()
     waiting: Query[Any] = _waiting_class(cast("Hashable", kind))(build, methods)
     return waiting

@@ -192,12 +192,11 @@ class Endpoint:
 
         It is NULL, which equals nothing, where the key column could not hold the value.
         """
-        return sa.bindparam(None, key, type_=self.parameter_type, unique=True)
+        return sa.bindparam(None, key, type_=self._parameter_type, unique=True)
 
-    @cached_property
-    def parameter_type(self) -> Holdable:
-        """The type of a key as a parameter, see :meth:`parameter`."""
-        return Holdable(self._capacity)
+    def named_parameter(self, name: str) -> sa.BindParameter[Any]:
+        """Return the same for SQL that is kept: the key is given by name when it is run."""
+        return sa.bindparam(name, type_=self._parameter_type)
 
     @cached_property
     def is_exact(self) -> bool:
@@ -218,6 +217,10 @@ class Endpoint:
     @cached_property
     def _capacity(self) -> Capacity:
         return Capacity(self.column, self.python_type)
+
+    @cached_property
+    def _parameter_type(self) -> Holdable:
+        return Holdable(self._capacity)
 
     def _plain(self, key: Any) -> Any:
         """Return a key of a subclass, or in another spelling, as the database gives it out."""

@@ -144,8 +144,7 @@ class Known:
 
     def _build_statements(self, other: End) -> _Statements:
         far = self._end.far
-        viewer = sa.bindparam(NEAR, type_=self._end.near.parameter_type)
-        user = sa.bindparam(OTHER, type_=other.near.parameter_type)
+        viewer, user = self._end.near.named_parameter(NEAR), other.near.named_parameter(OTHER)
         edge, in_common = self._both(other, viewer, user)
         users = sa.select(far.model).where(in_common, far.attribute() == edge.c.far)
         return _Statements(users.order_by(edge.c.far), sa.select(sa.func.count()).where(in_common))

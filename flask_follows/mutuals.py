@@ -39,7 +39,7 @@ class Mutuals:
     @cached_property
     def _statement(self) -> sa.Select[Any]:
         """The same, with the key of the near object as a parameter; built once."""
-        edge, is_mutual = self._edges(sa.bindparam(NEAR, type_=self._end.near.parameter_type))
+        edge, is_mutual = self._edges(self._end.near.named_parameter(NEAR))
         mutuals = sa.select(self._end.far.model).where(*is_mutual)
         return mutuals.order_by(*self._end.order.clauses(edge.c))
 

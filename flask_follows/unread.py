@@ -2,8 +2,8 @@
 
 SQLAlchemy builds the query of a dynamic relationship whenever the attribute is looked at, which
 takes as long as a small statement. The verbs that know the edges do without it: so it is built
-when something else is asked of the collection, whatever that is.
-(A query of ours that is no collection has statements in place of itself, see :mod:`.kept`.)
+when something else is asked of the collection, whatever that is. (A query of ours that is no
+collection has statements in place of itself, see :mod:`.kept`.)
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 PER_PAGE = 20
-# The same posts twice: with the index that a feed needs, and with those that the tutorials and
-# Django give them, one on the author and one on the time.
+# The same posts twice: with the index that a feed needs, and with one on the author and one on the
+# time, as tutorials or Django's foreign key give them.
 POSTS, USUAL_POSTS = "bench_post", "bench_usual_post"
 Sent = tuple[str, Any]
 
